@@ -1,0 +1,143 @@
+//! What an endpoint is told before it starts: addresses, limits, seed. It never reads a file or the environment.
+
+use crate::private::Private;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Settings of one endpoint (one bound socket).
+#[derive(Clone)]
+pub struct EndpointConfig {
+    /// What peers are told in Via and Contact. A socket bound to a wildcard (`0.0.0.0`, `[::]`) has no
+    /// address to tell: put the address peers reach here, never the wildcard itself.
+    pub advertised: SocketAddr,
+    /// The user part of our Contact.
+    pub contact_user: String,
+    /// Sent as Server (responses) and User-Agent (requests); empty: sent nowhere.
+    pub user_agent: String,
+    /// Key of the generator of tags, branches and Call-IDs. From the operating system's generator in
+    /// service, a constant in tests: the same seed gives the same identifiers.
+    pub seed: u128,
+    /// Calls at once, both directions, including those still being torn down. One more gets
+    /// 503 + Retry-After, and `invite` gets [`CommandError::Full`](crate::CommandError::Full).
+    pub max_calls: usize,
+    /// Transactions remembered at once. Beyond it requests are still answered, but their
+    /// retransmissions are not recognised.
+    pub max_transactions: usize,
+    /// The Retry-After of our own 503.
+    pub retry_after: Duration,
+    /// How long an INVITE (either direction) may stay without a final answer.
+    pub answer_within: Duration,
+    /// Responses go to the address and port the request came from even where the client did not ask
+    /// for it with `rport` (RFC 3581): what NATs need. False: RFC 3261 18.2.2 to the letter.
+    pub symmetric_responses: bool,
+}
+
+impl EndpointConfig {
+    /// Defaults around an advertised address and a seed: 256 calls, 4096 transactions.
+    pub fn new(advertised: SocketAddr, seed: u128) -> Self {
+        Self {
+            advertised,
+            contact_user: "dauys".to_owned(),
+            user_agent: concat!("dauys/", env!("CARGO_PKG_VERSION")).to_owned(),
+            seed,
+            max_calls: 256,
+            max_transactions: 4096,
+            retry_after: Duration::from_secs(5),
+            answer_within: Duration::from_secs(180),
+            symmetric_responses: true,
+        }
+    }
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("max_calls", &self.max_calls)
+            .field("max_transactions", &self.max_transactions)
+            .field("answer_within", &self.answer_within)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kind of road a message came by. The next transports join here.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// One datagram, one message.
+    Udp,
+}
+
+/// Where a message came from.
+#[derive(Copy, Clone, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The peer's address as the socket saw it.
+    pub address: SocketAddr,
+    /// The road it came by.
+    pub transport: Transport,
+}
+
+impl Source {
+    /// A datagram from `address`.
+    pub const fn udp(address: SocketAddr) -> Self {
+        Self { address, transport: Transport::Udp }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("transport", &self.transport).finish_non_exhaustive()
+    }
+}
+
+/// An outgoing call.
+#[derive(Clone)]
+pub struct InviteRequest {
+    /// Where the datagrams go first (names are resolved by the driver, never here).
+    pub target: SocketAddr,
+    /// The Request-URI, also To: `sip:user@host[:port]`.
+    pub to: String,
+    /// The user part of our From.
+    pub from_user: String,
+    /// The display name of our From.
+    pub from_display: Option<String>,
+    /// The offer, as [`sdp::offer`](crate::sdp::offer) prints it.
+    pub sdp: String,
+    /// More headers, name and value; line breaks in them become spaces.
+    pub headers: Vec<(String, String)>,
+}
+
+impl fmt::Debug for InviteRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InviteRequest").field("headers", &self.headers.len()).finish_non_exhaustive()
+    }
+}
+
+/// RFC 3326: why a call is ended, for the other side's records.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// `SIP` or `Q.850`.
+    pub protocol: String,
+    /// A SIP status or a Q.850 cause.
+    pub cause: u16,
+    /// Words for a person.
+    pub text: Option<Private<String>>,
+}
+
+impl Reason {
+    /// A reason with a SIP status.
+    pub fn sip(status: u16, text: &str) -> Self {
+        Self { protocol: "SIP".to_owned(), cause: status, text: Some(Private::new(text.to_owned())) }
+    }
+
+    /// A reason with a Q.850 cause (16: normal clearing).
+    pub fn q850(cause: u16) -> Self {
+        Self { protocol: "Q.850".to_owned(), cause, text: None }
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reason").field("cause", &self.cause).finish_non_exhaustive()
+    }
+}

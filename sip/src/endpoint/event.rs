@@ -1,0 +1,250 @@
+//! What an endpoint says to its driver: datagrams and events. Printing one for debugging never shows a person's data.
+
+use super::config::Reason;
+use crate::private::Private;
+use crate::sdp::Session;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// One call of one endpoint; never reused.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CallHandle(pub(crate) u64);
+
+/// What [`Endpoint::poll`](crate::Endpoint::poll) yields.
+pub enum Output {
+    /// Send this datagram.
+    Send {
+        /// To whom.
+        to: SocketAddr,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Something happened to a call.
+    Event(Event),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send { bytes, .. } => write!(f, "Send({} bytes)", bytes.len()),
+            Self::Event(event) => event.fmt(f),
+        }
+    }
+}
+
+/// What happened to a call. Every call ends with exactly one of `Cancelled`, `Failed` and `Ended`,
+/// whoever ended it; its handle means nothing afterwards.
+#[derive(Clone)]
+pub enum Event {
+    /// Somebody calls; 100 Trying is already on its way. Do `ring`, `answer` or `reject`.
+    Incoming {
+        /// The new call.
+        call: CallHandle,
+        /// The caller's offer; `None`: the INVITE had none, so `answer` takes our offer and the
+        /// caller's answer arrives in `Established`.
+        offer: Option<Session>,
+        /// Who, to whom, with what.
+        info: Box<CallInfo>,
+    },
+    /// Our 200 was acknowledged.
+    Established {
+        /// The call.
+        call: CallHandle,
+        /// The caller's answer, where our 200 carried the offer.
+        answer: Option<Session>,
+    },
+    /// The caller gave up before our answer (CANCEL, BYE, Expires, or `answer_within` passed), or we
+    /// rejected the call.
+    Cancelled {
+        /// The call.
+        call: CallHandle,
+        /// The final status that the INVITE got: 487 when the caller gave up.
+        status: u16,
+    },
+    /// A provisional response to our INVITE (180, 183 ...), 100 excepted.
+    Progress {
+        /// The call.
+        call: CallHandle,
+        /// 101 to 199.
+        status: u16,
+        /// Early media, if described.
+        sdp: Option<Session>,
+    },
+    /// Our INVITE was accepted; the ACK is already on its way.
+    Answered {
+        /// The call.
+        call: CallHandle,
+        /// The answer to our offer; `None` or unusable: hang up.
+        sdp: Option<Session>,
+    },
+    /// Our INVITE came to nothing.
+    Failed {
+        /// The call.
+        call: CallHandle,
+        /// The final status, 408 where nobody answered, 487 after `cancel`.
+        status: u16,
+        /// Retry-After in seconds, where given.
+        retry_after_s: Option<u32>,
+    },
+    /// The peer wants to change the session. Do `accept_reinvite` or `reject_reinvite`.
+    Reinvite {
+        /// The call.
+        call: CallHandle,
+        /// Its offer; `None`: it wants ours, its answer arrives in `Renegotiated`.
+        offer: Option<Session>,
+    },
+    /// A re-INVITE of either side is complete.
+    Renegotiated {
+        /// The call.
+        call: CallHandle,
+        /// The peer's answer, where the offer was ours.
+        answer: Option<Session>,
+    },
+    /// Our re-INVITE was refused; the session stays as it was.
+    RenegotiationFailed {
+        /// The call.
+        call: CallHandle,
+        /// The final status.
+        status: u16,
+    },
+    /// A key press by INFO (application/dtmf-relay or application/dtmf).
+    Info {
+        /// The call.
+        call: CallHandle,
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        digit: Private<char>,
+        /// How long it was pressed.
+        duration_ms: u32,
+    },
+    /// An answered call is over.
+    Ended {
+        /// The call.
+        call: CallHandle,
+        /// Why.
+        cause: EndCause,
+    },
+}
+
+/// Why an answered call is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EndCause {
+    /// Our `hangup`.
+    LocalHangup,
+    /// The peer's BYE.
+    RemoteHangup(Option<Reason>),
+    /// Our 200 was never acknowledged (64*T1); a BYE went out.
+    NoAck,
+    /// The peer no longer knows the call, or does not react: 481 or 408 to a request of ours.
+    PeerGone(u16),
+}
+
+/// What an INVITE says about itself. All of it is private.
+#[derive(Clone)]
+pub struct CallInfo {
+    /// The user part of From, unescaped; empty where there is none.
+    pub from_user: Private<String>,
+    /// The whole From URI.
+    pub from_uri: Private<String>,
+    /// The display name of From, unquoted.
+    pub from_display: Option<Private<String>>,
+    /// The user part of To, unescaped.
+    pub to_user: Private<String>,
+    /// The user part of the Request-URI, unescaped: the number that was called.
+    pub request_user: Private<String>,
+    /// The Call-ID.
+    pub call_id: Private<String>,
+    /// The URI of P-Asserted-Identity (RFC 3325), if present. Believe it only from a trusted trunk.
+    pub asserted_identity: Option<Private<String>>,
+    /// User-Agent, if present.
+    pub user_agent: Option<Private<String>>,
+    /// Where the INVITE came from.
+    pub source: Private<SocketAddr>,
+}
+
+impl fmt::Debug for CallInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallInfo([private])")
+    }
+}
+
+impl Event {
+    /// The call it is about.
+    pub const fn call(&self) -> CallHandle {
+        match self {
+            Self::Incoming { call, .. }
+            | Self::Established { call, .. }
+            | Self::Cancelled { call, .. }
+            | Self::Progress { call, .. }
+            | Self::Answered { call, .. }
+            | Self::Failed { call, .. }
+            | Self::Reinvite { call, .. }
+            | Self::Renegotiated { call, .. }
+            | Self::RenegotiationFailed { call, .. }
+            | Self::Info { call, .. }
+            | Self::Ended { call, .. } => *call,
+        }
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sdp = |s: &Option<Session>| if s.is_some() { " +sdp" } else { "" };
+        let call = self.call().0;
+        match self {
+            Self::Incoming { offer, .. } => write!(f, "Incoming({call}{})", sdp(offer)),
+            Self::Established { answer, .. } => write!(f, "Established({call}{})", sdp(answer)),
+            Self::Cancelled { status, .. } => write!(f, "Cancelled({call}, {status})"),
+            Self::Progress { status, sdp: s, .. } => write!(f, "Progress({call}, {status}{})", sdp(s)),
+            Self::Answered { sdp: s, .. } => write!(f, "Answered({call}{})", sdp(s)),
+            Self::Failed { status, .. } => write!(f, "Failed({call}, {status})"),
+            Self::Reinvite { offer, .. } => write!(f, "Reinvite({call}{})", sdp(offer)),
+            Self::Renegotiated { answer, .. } => write!(f, "Renegotiated({call}{})", sdp(answer)),
+            Self::RenegotiationFailed { status, .. } => write!(f, "RenegotiationFailed({call}, {status})"),
+            Self::Info { .. } => write!(f, "Info({call})"),
+            Self::Ended { cause, .. } => write!(f, "Ended({call}, {cause:?})"),
+        }
+    }
+}
+
+/// A command that could not be done.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The call is over (or never was): forget the handle.
+    #[error("no such call: it is over")]
+    NoSuchCall,
+    /// The call is not where this command makes sense, e.g. `answer` on an answered call.
+    #[error("the call is in another state")]
+    WrongState,
+    /// The endpoint holds as many calls as it may: try later.
+    #[error("as many calls as configured are open; try later")]
+    Full,
+    /// The URI is not a sip: or sips: URI.
+    #[error("the address to call is not a sip: or sips: URI")]
+    BadUri,
+    /// The status is outside what the command may send.
+    #[error("the status must be a final failure, 300 to 699")]
+    BadStatus,
+}
+
+/// Counters since the start.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Datagrams handed in.
+    pub received: u64,
+    /// Datagrams handed out, retransmissions included.
+    pub sent: u64,
+    /// Datagrams that were no SIP at all, and were ignored.
+    pub garbage: u64,
+    /// Keep-alives (empty, CRLF, STUN), ignored.
+    pub keepalives: u64,
+    /// Requests answered 400 or 505 for their form, and responses dropped for it.
+    pub malformed: u64,
+    /// INVITEs refused with 503 because the endpoint was full.
+    pub refused_full: u64,
+    /// Responses and ACKs that belong to nothing.
+    pub strays: u64,
+    /// Our own retransmissions of requests and responses.
+    pub retransmissions: u64,
+    /// Datagrams dropped because nobody polled the outputs.
+    pub overflow: u64,
+}

@@ -1,0 +1,160 @@
+//! Everything that can happen to a call, and everything a call can ask for. Two closed sets; no behaviour.
+
+use std::fmt;
+
+use media::MediaTime;
+use models::{ClauseId, Job};
+
+use crate::call::timing::TurnRecord;
+
+/// Random, so that it says nothing about the caller. Shown as sixteen hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+impl CallId {
+    pub fn parse(hex: &str) -> Option<Self> {
+        let well_formed = hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        well_formed.then(|| u64::from_str_radix(hex, 16).ok().map(Self)).flatten()
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Media flows both ways: speak.
+    Started,
+    /// 20 ms of caller audio, as the voice activity detector saw it.
+    Frame { at: MediaTime, speech: f32 },
+    Heard { job: Job, text: String },
+    NotHeard { job: Job },
+    Scored { job: Job, finished: f32 },
+    Digit(char),
+    /// The synthesizer gave the last frame of a clause.
+    ClauseEnded(ClauseId),
+    /// The synthesizer could not say a clause.
+    ClauseFailed(ClauseId),
+    /// The first frame of a clause went out.
+    ClauseStarted(ClauseId),
+    /// The last frame of a clause went out.
+    ClausePlayed(ClauseId),
+    /// Speech was stopped after this much of the clause.
+    ClauseCut { clause: ClauseId, played_ms: u32 },
+    /// The language model's next clause, its end, or its failure.
+    Thought { utterance: u64, clause: String },
+    ThoughtEnded { utterance: u64 },
+    ThoughtFailed { utterance: u64 },
+    /// A deadline passed.
+    Timeout,
+    /// The other side, or the network, ended the call.
+    HungUp(EndCause),
+}
+
+/// What the call wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Recognize(Job),
+    Score(Job),
+    /// Drop the utterance's audio but for the last part.
+    ForgetAudio { keep_ms: u32 },
+    /// Start making speech; it waits for `Release`.
+    Say { clause: ClauseId, text: String },
+    /// Let this utterance go out.
+    Release { utterance: u64 },
+    /// Forget an utterance, made or not.
+    Cancel { utterance: u64 },
+    /// Stop what is going out, now.
+    StopPlayout,
+    Duck(bool),
+    /// Ask the language model.
+    Think { utterance: u64, prompt: Vec<PromptLine> },
+    StopThinking,
+    /// Keep a line, if a permit can be had.
+    Remember(Line),
+    /// Destroy what was kept of this call.
+    Purge,
+    TurnDone(TurnRecord),
+    HangUp(EndCause),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    Caller,
+    Agent,
+}
+
+impl Speaker {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// One line of the conversation. Debug prints no words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Since the call began.
+    pub at_ms: u32,
+    pub speaker: Speaker,
+    pub text: String,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({} at {} ms, {} bytes)", self.speaker.word(), self.at_ms, self.text.len())
+    }
+}
+
+/// One message to the language model.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PromptLine {
+    /// `system`, `user` or `assistant`.
+    pub role: &'static str,
+    pub text: String,
+}
+
+impl fmt::Debug for PromptLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PromptLine({}, {} bytes)", self.role, self.text.len())
+    }
+}
+
+/// Why a call ended. A closed set: it is a metric label and a stored column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndCause {
+    /// The conversation came to its end.
+    Completed,
+    CallerHungUp,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// Nobody spoke for too long.
+    Silence,
+    DurationMax,
+    /// No media and no signalling any more.
+    Lost,
+    /// The gateway is stopping.
+    Shutdown,
+    Failed,
+}
+
+impl EndCause {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::CallerHungUp => "caller_hung_up",
+            Self::Cancelled => "cancelled",
+            Self::Silence => "silence",
+            Self::DurationMax => "duration_max",
+            Self::Lost => "lost",
+            Self::Shutdown => "shutdown",
+            Self::Failed => "failed",
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How long each part of a turn took, as the gateway saw it. Numbers only, never words.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// Why a turn was taken to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    Finished,
+    Unsure,
+    Unfinished,
+    /// A key was pressed.
+    Key,
+    /// The caller said nothing.
+    Silence,
+}
+
+impl Judgement {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Unsure => "unsure",
+            Self::Unfinished => "unfinished",
+            Self::Key => "key",
+            Self::Silence => "silence",
+        }
+    }
+}
+
+/// One turn; every time is milliseconds after the caller's last speech.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnRecord {
+    pub turn: u32,
+    pub judgement: Judgement,
+    /// The draft began: recognition was asked for.
+    pub draft_ms: Option<u32>,
+    /// The text was there.
+    pub heard_ms: Option<u32>,
+    /// The turn detector had scored.
+    pub scored_ms: Option<u32>,
+    /// The turn was taken to be over.
+    pub committed_ms: u32,
+    /// The agent's first frame went out.
+    pub first_frame_ms: Option<u32>,
+    /// The caller spoke while the agent did.
+    pub barge_in: bool,
+}
+
+/// Milliseconds from `start` to `end`, none where the order is reversed.
+pub fn ms_between(start: Instant, end: Instant) -> u32 {
+    ms(end.saturating_duration_since(start))
+}
+
+pub fn ms(d: Duration) -> u32 {
+    u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
+}

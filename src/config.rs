@@ -1,0 +1,328 @@
+//! TOML and environment to a `Config`. An unknown key or an impossible pair fails here, at start,
+//! with the key, the line and what is allowed; nothing later re-checks. It never opens a socket.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Environment overrides start with this: `DAUYS__SIP__BIND=0.0.0.0:5060` sets `[sip] bind`.
+pub const ENV_PREFIX: &str = "DAUYS__";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}. Give an existing TOML file, for example configs/demo.toml")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {detail}")]
+    Toml { path: PathBuf, detail: String },
+    #[error("environment variable {name}: {detail}")]
+    Env { name: String, detail: String },
+    #[error("{path}{}: `{key}` {problem}", line.map(|l| format!(", line {l}")).unwrap_or_default())]
+    Value { path: PathBuf, key: &'static str, line: Option<usize>, problem: String },
+}
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    pub sip: Sip,
+    #[serde(default)]
+    pub rtp: Rtp,
+    #[serde(default)]
+    pub http: Http,
+    #[serde(default)]
+    pub calls: Calls,
+    #[serde(default)]
+    pub turn: Turn,
+    #[serde(default)]
+    pub models: Models,
+    #[serde(default)]
+    pub store: Store,
+    pub llm: Option<Llm>,
+    /// Agents; a call goes to the first whose `numbers` holds the called user part, or has none.
+    #[serde(rename = "agent")]
+    pub agents: Vec<AgentRef>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sip {
+    /// UDP address to answer on.
+    pub bind: SocketAddr,
+    /// Address written into Contact and SDP where `bind` is a wildcard or behind NAT.
+    pub advertised: Option<std::net::IpAddr>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rtp {
+    /// First and last UDP port for media, both even; RTCP uses the odd port above.
+    pub ports: (u16, u16),
+    /// Media threads; a call lives on one for life.
+    pub shards: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    pub bind: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calls {
+    /// Calls at once; one more is answered 503 with Retry-After.
+    pub max: usize,
+    pub duration_s_max: u32,
+    /// Caller silence after which the agent asks again.
+    pub silence_ms: u32,
+}
+
+/// When a caller's turn is over, as silence after the last speech (see docs/turns.md).
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Turn {
+    pub draft_ms: u32,
+    pub finished_ms: u32,
+    pub unsure_ms: u32,
+    pub unfinished_ms: u32,
+    /// Caller speech over the agent: duck after this long ...
+    pub duck_ms: u32,
+    /// ... and stop after this long.
+    pub interrupt_ms: u32,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// Where `dauys models pull` puts files; default `$DAUYS_MODELS` or `~/.cache/dauys/models`.
+    pub dir: Option<PathBuf>,
+    /// Clips of fixed sentences; default `~/.cache/dauys/clips`.
+    pub clips: Option<PathBuf>,
+    /// Recognizer of a language: `moonshine` (en) or `whisper`; default by language.
+    pub recognizer: Option<RecognizerKind>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecognizerKind {
+    Moonshine,
+    Whisper,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Folder of the database.
+    pub dir: PathBuf,
+}
+
+/// An OpenAI-compatible endpoint for what the flows do not cover. Absent: nothing leaves the machine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Llm {
+    /// Base address up to and including `/v1`.
+    pub url: String,
+    pub model: String,
+    /// Name of the environment variable that holds the key; a key never stands in a file.
+    pub key_env: Option<String>,
+    #[serde(default = "llm_timeout_ms")]
+    pub timeout_ms: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRef {
+    /// The agent's TOML, relative to this config.
+    pub file: PathBuf,
+    /// Called user parts (`sip:THIS@host`) it answers; empty answers everything.
+    #[serde(default)]
+    pub numbers: Vec<String>,
+}
+
+fn llm_timeout_ms() -> u32 {
+    4000
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self { bind: ([127, 0, 0, 1], 5060).into(), advertised: None }
+    }
+}
+impl Default for Rtp {
+    fn default() -> Self {
+        Self { ports: (20_000, 20_998), shards: 1 }
+    }
+}
+impl Default for Http {
+    fn default() -> Self {
+        Self { bind: ([127, 0, 0, 1], 8080).into() }
+    }
+}
+impl Default for Calls {
+    fn default() -> Self {
+        Self { max: 50, duration_s_max: 1800, silence_ms: 7000 }
+    }
+}
+impl Default for Turn {
+    fn default() -> Self {
+        Self { draft_ms: 80, finished_ms: 200, unsure_ms: 450, unfinished_ms: 900, duck_ms: 60, interrupt_ms: 500 }
+    }
+}
+impl Default for Store {
+    fn default() -> Self {
+        Self { dir: "data".into() }
+    }
+}
+
+impl Config {
+    /// Read, override from the environment, check.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+        let env = std::env::vars().filter(|(k, _)| k.starts_with(ENV_PREFIX));
+        Self::parse(path, &text, env)
+    }
+
+    /// The same from a text, for tests and editors. `path` names it in errors and anchors relative files.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let toml_error =
+            |e: toml::de::Error| ConfigError::Toml { path: path.into(), detail: e.to_string() };
+        let mut config: Config = toml::from_str(text).map_err(toml_error)?;
+        let mut table: toml::Table = toml::from_str(text).map_err(toml_error)?;
+        for (name, value) in env {
+            override_key(&mut table, &name, &value)?;
+            config = Config::deserialize(table.clone())
+                .map_err(|e| ConfigError::Env { name, detail: e.message().to_string() })?;
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for agent in &mut config.agents {
+            agent.file = folder.join(&agent.file);
+        }
+        config.check(path, text)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let wrong = |key: &'static str, problem: String| {
+            let line = line_of(text, key);
+            Err(ConfigError::Value { path: path.into(), key, line, problem })
+        };
+        let (first, last) = self.rtp.ports;
+        if first < 1024 || first % 2 != 0 || last % 2 != 0 || last < first {
+            return wrong("ports", format!("is [{first}, {last}]; it takes two even ports from 1024 up, first <= last"));
+        }
+        let room = usize::from((last - first) / 2 + 1);
+        if room < self.calls.max {
+            return wrong("ports", format!("has room for {room} calls but `calls.max` is {}; widen it or lower `max`", self.calls.max));
+        }
+        if self.calls.max == 0 {
+            return wrong("max", "is 0; it takes 1 or more calls".into());
+        }
+        if self.rtp.shards == 0 || self.rtp.shards > 256 {
+            return wrong("shards", format!("is {}; it takes 1 to 256", self.rtp.shards));
+        }
+        if self.agents.is_empty() {
+            return wrong("agent", "is empty; add [[agent]] with file = \"agents/front-desk.toml\"".into());
+        }
+        let t = &self.turn;
+        if !(t.draft_ms <= t.finished_ms && t.finished_ms <= t.unsure_ms && t.unsure_ms <= t.unfinished_ms) {
+            return wrong("turn", "needs draft_ms <= finished_ms <= unsure_ms <= unfinished_ms".into());
+        }
+        if t.duck_ms > t.interrupt_ms {
+            return wrong("duck_ms", "must not be above interrupt_ms".into());
+        }
+        if self.sip.bind.ip().is_unspecified() && self.sip.advertised.is_none() {
+            return wrong("bind", "is a wildcard; say in `advertised` which address callers reach".into());
+        }
+        Ok(())
+    }
+}
+
+fn override_key(table: &mut toml::Table, name: &str, value: &str) -> Result<(), ConfigError> {
+    let keys: Vec<String> =
+        name.trim_start_matches(ENV_PREFIX).split("__").map(str::to_lowercase).collect();
+    let (last, sections) = match keys.split_last() {
+        Some((last, sections)) if keys.iter().all(|k| !k.is_empty()) => (last, sections),
+        _ => {
+            let detail = "takes the form DAUYS__SECTION__KEY, for example DAUYS__SIP__BIND".into();
+            return Err(ConfigError::Env { name: name.into(), detail });
+        }
+    };
+    let mut at = table;
+    for section in sections {
+        let entry = at.entry(section.clone()).or_insert_with(|| toml::Table::new().into());
+        at = entry.as_table_mut().ok_or_else(|| ConfigError::Env {
+            name: name.into(),
+            detail: format!("`{section}` is not a section; lists are set in the file"),
+        })?;
+    }
+    // A number, a boolean or a list is read as TOML; anything else is a plain string.
+    let parsed = toml::from_str::<toml::Table>(&format!("v = {value}"))
+        .ok()
+        .and_then(|mut t| t.remove("v"))
+        .unwrap_or_else(|| toml::Value::String(value.into()));
+    at.insert(last.clone(), parsed);
+    Ok(())
+}
+
+/// Where a key stands in the file, for a value that is well-formed but impossible.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    text.lines()
+        .position(|l| {
+            let l = l.trim_start().trim_start_matches('[');
+            l.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
+        })
+        .map(|n| n + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+        let env = env.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        Config::parse(Path::new("configs/x.toml"), text, env).map_err(|e| e.to_string())
+    }
+
+    /// A bad config must name every one of these in its error.
+    fn check(text: &str, env: &[(&str, &str)], wants: &[&str]) {
+        let error = parse(text, env).expect_err("must be refused");
+        for want in wants {
+            assert!(error.contains(want), "{want:?} missing in: {error}");
+        }
+    }
+
+    const AGENT: &str = "[[agent]]\nfile = \"agents/a.toml\"\n";
+
+    #[test]
+    fn errors_name_key_line_and_what_is_allowed() {
+        check("[sip]\nbnid = \"1.2.3.4:5060\"\n", &[], &["line 2", "bnid", "bind"]);
+        check("[sip]\nbind = \"nonsense\"\n", &[], &["line 2", "bind", "socket address"]);
+        check(&format!("[rtp]\nports = [20001, 20002]\n{AGENT}"), &[], &["line 2", "ports", "even"]);
+        check(&format!("[calls]\nmax = 5000\n{AGENT}"), &[], &["ports", "room for 500"]);
+        check(&format!("[sip]\nbind = \"0.0.0.0:5060\"\n{AGENT}"), &[], &["line 2", "advertised"]);
+        check(&format!("[turn]\ndraft_ms = 500\n{AGENT}"), &[], &["line 1", "turn", "finished_ms"]);
+        check("", &[], &["agent"]);
+        check(AGENT, &[("DAUYS__SIP__BNID", "x")], &["DAUYS__SIP__BNID", "bnid", "bind"]);
+        check(AGENT, &[("DAUYS__", "x")], &["DAUYS__SIP__BIND"]);
+        check(AGENT, &[("DAUYS__CALLS__MAX", "many")], &["DAUYS__CALLS__MAX", "many"]);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = parse(
+            &format!("[calls]\nmax = 7\n{AGENT}"),
+            &[("DAUYS__CALLS__MAX", "9"), ("DAUYS__SIP__BIND", "127.0.0.1:5070")],
+        )
+        .expect("parses");
+        assert_eq!(config.calls.max, 9);
+        assert_eq!(config.sip.bind.port(), 5070);
+        assert_eq!(config.agents[0].file, Path::new("configs/agents/a.toml"));
+    }
+}

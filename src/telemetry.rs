@@ -1,0 +1,69 @@
+//! Logs and metrics. Private data has a type that prints nothing; metric labels are closed sets.
+
+use std::fmt;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Wraps what must not reach a log: prints how long it was, never what it was.
+pub struct Pii<'a, T: ?Sized>(pub &'a T);
+
+impl<T: AsRef<str> + ?Sized> fmt::Display for Pii<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} bytes>", self.0.as_ref().len())
+    }
+}
+
+impl<T: AsRef<str> + ?Sized> fmt::Debug for Pii<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Upper bounds of the latency histograms, in seconds.
+const TURN_BUCKETS_S: [f64; 12] = [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.5, 5.0];
+
+/// Logs to stderr; `DAUYS_LOG` takes a filter such as `info,dauys=debug`.
+pub fn init_logs() {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_env("DAUYS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // A second call (tests in one process) keeps the first.
+    let _ = fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// The process-wide recorder behind `/metrics`.
+pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
+    let seconds = Matcher::Suffix("_seconds".into());
+    let recorder =
+        PrometheusBuilder::new().set_buckets_for_metric(seconds, &TURN_BUCKETS_S)?.build_recorder();
+    let handle = recorder.handle();
+    // Tests start several gateways in one process; the first recorder serves them all.
+    let _ = metrics::set_global_recorder(recorder);
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!("dauys_calls_active", "Calls in progress");
+    describe_counter!("dauys_calls_total", "Calls ended, by outcome");
+    describe_counter!("dauys_calls_refused_total", "Calls refused before an answer, by reason");
+    describe_histogram!("dauys_turn_seconds", "Caller's last speech to the agent's first frame");
+    describe_histogram!("dauys_recognition_seconds", "Recognition asked to text received");
+    describe_histogram!("dauys_synthesis_seconds", "First clause asked to first frame ready");
+    describe_counter!("dauys_turns_total", "Turns committed, by judgement");
+    describe_counter!("dauys_drafts_dropped_total", "Drafts dropped because the caller spoke on");
+    describe_counter!("dauys_ticks_late_total", "Media ticks that ran more than 10 ms late");
+    describe_counter!("dauys_sip_dropped_total", "Datagrams on the SIP port that were not SIP");
+    describe_counter!("dauys_store_errors_total", "Writes that the store could not make");
+    describe_counter!("dauys_transcript_gaps_total", "Transcript lines lost to a full queue");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pii;
+
+    #[test]
+    fn private_data_prints_its_size_only() {
+        assert_eq!(format!("{} {:?}", Pii("+7 701 000"), Pii("Anna")), "<10 bytes> <4 bytes>");
+    }
+}
