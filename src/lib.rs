@@ -1,1 +1,16 @@
-//! The gateway.
+//! Dauys, a voice agent gateway: phone lines in, spoken answers out, on your own machine.
+//!
+//! The gateway as a library, for its binary and its tests. Start with ARCHITECTURE.md.
+
+pub mod call;
+pub mod caller;
+pub mod clock;
+pub mod config;
+pub mod dialogue;
+pub mod gateway;
+pub mod http;
+pub mod llm;
+pub mod net;
+pub mod privacy;
+pub mod store;
+pub mod telemetry;

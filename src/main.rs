@@ -1,1 +1,105 @@
-fn main() {}
+//! The command line. It parses, calls the library and prints; decisions are the library's.
+#![allow(clippy::print_stdout)]
+
+mod commands;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A voice agent gateway: phone lines in, spoken answers out, on your own machine.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer calls.
+    Serve(Serve),
+    /// Read a configuration (or an agent file) and say what is wrong with it.
+    Check {
+        /// A configuration, or an agent file.
+        file: PathBuf,
+    },
+    /// The speech models: what is needed, what is here.
+    Models {
+        #[command(subcommand)]
+        what: Models,
+    },
+    /// Call somebody with recordings, record the answer, measure.
+    Call(Call),
+    /// Talk to the agent through this machine's microphone and speaker.
+    Console {
+        /// A configuration; its agent answers, on ports of its own.
+        #[arg(long, default_value = "configs/demo.toml")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Serve {
+    /// The configuration.
+    #[arg(long, default_value = "configs/demo.toml")]
+    config: PathBuf,
+    /// Answer on every address instead of loopback only; takes the address callers reach.
+    #[arg(long, value_name = "IP")]
+    public: Option<std::net::IpAddr>,
+    /// Keep data in this folder instead of the configured one.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where the models are.
+    #[arg(long, env = "DAUYS_MODELS", value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Models {
+    /// What the manifest names, and what is here.
+    List,
+    /// Fetch what is missing, and check it.
+    Pull {
+        /// Only these groups; all by default.
+        groups: Vec<String>,
+    },
+    /// Read every file again and compare its sha256.
+    Verify,
+}
+
+#[derive(Args)]
+struct Call {
+    /// Whom to call: sip:NAME@HOST[:PORT]
+    target: String,
+    /// A WAV (mono, 16 bit, 8 or 16 kHz) to play when the agent has finished; may be given many times.
+    #[arg(long, value_name = "WAV")]
+    play: Vec<PathBuf>,
+    /// Keys to press before the recordings.
+    #[arg(long, value_name = "DIGITS")]
+    keys: Option<String>,
+    /// Keep what was heard, 16 kHz mono.
+    #[arg(long, value_name = "WAV")]
+    record: Option<PathBuf>,
+    /// Agent silence, in milliseconds, after which the next recording is played.
+    #[arg(long, default_value_t = 900, value_name = "MS")]
+    pause_ms: u32,
+    /// Hang up after this many seconds at the latest.
+    #[arg(long, default_value_t = 120, value_name = "S")]
+    seconds_max: u64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    dauys::telemetry::init_logs();
+    match commands::run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("dauys: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

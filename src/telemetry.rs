@@ -26,8 +26,10 @@ const TURN_BUCKETS_S: [f64; 12] = [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0,
 pub fn init_logs() {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_env("DAUYS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // A log that cannot be written (a full disk) must not end a call: its errors are dropped, not raised.
+    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // A second call (tests in one process) keeps the first.
-    let _ = fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = logs.try_init();
 }
 
 /// The process-wide recorder behind `/metrics`.

@@ -62,6 +62,7 @@ impl<T> Outbox<T> {
     }
 
     /// Whether a live answer waits.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> bool {
         locked(&self.answers).iter().any(|(ticket, _)| !ticket.cancelled())
     }
@@ -95,13 +96,14 @@ impl<R> Queue<R> {
         Self { state: Mutex::new(state), ready: Condvar::new(), capacity }
     }
 
-    /// Adds a job at the end. Cancelled jobs make room first.
+    /// Adds a job at the end. Cancelled jobs make room first; a job that finds none is cancelled itself.
     pub(crate) fn add(&self, line: u64, ticket: &Ticket, request: R) -> Result<(), Full> {
         let mut state = locked(&self.state);
         if state.entries.len() >= self.capacity {
             state.entries.retain(|entry| !entry.ticket.cancelled());
         }
         if state.closed || state.entries.len() >= self.capacity {
+            ticket.cancel();
             return Err(Full);
         }
         state.entries.push_back(Entry { line, ticket: ticket.clone(), request });
@@ -136,10 +138,14 @@ impl<R> Queue<R> {
     }
 
     fn close(&self) {
-        let mut state = locked(&self.state);
-        state.closed = true;
-        state.entries.clear();
+        let waiting = {
+            let mut state = locked(&self.state);
+            state.closed = true;
+            std::mem::take(&mut state.entries)
+        };
         self.ready.notify_all();
+        // Their answers ("failed") go out here, not under the lock.
+        drop(waiting);
     }
 }
 
@@ -159,11 +165,13 @@ pub(crate) struct Line<R> {
 }
 
 impl<R: Send + 'static> Crew<R> {
-    /// Starts one thread per worker, named `name-0`, `name-1`, ...
-    pub(crate) fn start<W>(name: &str, workers: Vec<W>, capacity: usize, slots: u32) -> std::io::Result<Self>
+    /// Starts one thread per worker, named `name-0`, `name-1`, ... The queue holds `per_line` jobs for every slot.
+    pub(crate) fn start<W>(name: &str, workers: Vec<W>, per_line: usize, slots: u32) -> std::io::Result<Self>
     where
         W: FnMut(&Ticket, R) + Send + 'static,
     {
+        // One line more: what the gateway prepares for itself.
+        let capacity = per_line * (slots as usize + 1);
         let queue = Arc::new(Queue::new(capacity));
         let mut crew = Self { queue, slots: Slots::new(slots), lines: AtomicU64::new(0), threads: Vec::new() };
         for (number, mut work) in workers.into_iter().enumerate() {
@@ -219,14 +227,14 @@ mod tests {
     }
 
     /// A crew of one that answers each text once the gate opens, and a way to open it.
-    fn gated(capacity: usize, slots: u32) -> (Crew<Letter>, std::sync::mpsc::SyncSender<()>) {
+    fn gated(slots: u32) -> (Crew<Letter>, std::sync::mpsc::SyncSender<()>) {
         let (open, gate) = sync_channel::<()>(16);
         let work = move |ticket: &Ticket, (outbox, text): Letter| {
             let _ = gate.recv();
             assert!(text != "boom", "told to");
             outbox.send(ticket, text);
         };
-        (Crew::start("test", vec![work], capacity, slots).unwrap(), open)
+        (Crew::start("test", vec![work], 1, slots).unwrap(), open)
     }
 
     fn drain(crew: Crew<Letter>, open: &std::sync::mpsc::SyncSender<()>, outbox: &Outbox<String>, jobs: usize) -> Vec<String> {
@@ -248,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_newer_job_replaces_an_unstarted_one() {
-        let (crew, open) = gated(4, 4);
+        let (crew, open) = gated(3);
         let outbox = Outbox::new(quiet());
         let (busy, line) = (crew.line().unwrap(), crew.line().unwrap());
         let say = |line: &Line<Letter>, text: &str| {
@@ -265,26 +273,26 @@ mod tests {
 
     #[test]
     fn a_cancelled_job_never_answers_and_makes_room() {
-        let (crew, open) = gated(1, 4);
+        let (crew, open) = gated(0);
         let outbox = Outbox::new(quiet());
-        let line = crew.line().unwrap();
+        let queue = Arc::clone(&crew.queue);
         let letter = |text: &str| (Arc::clone(&outbox), text.to_owned());
         let (started, waiting) = (Ticket::new(), Ticket::new());
-        line.queue.add(0, &started, letter("started")).unwrap();
+        queue.add(0, &started, letter("started")).unwrap();
         while !locked(&crew.queue.state).entries.is_empty() {
             std::thread::yield_now();
         }
-        line.queue.add(0, &waiting, letter("waiting")).unwrap();
-        assert_eq!(line.queue.add(0, &Ticket::new(), letter("too many")), Err(Full));
+        queue.add(0, &waiting, letter("waiting")).unwrap();
+        assert_eq!(queue.add(0, &Ticket::new(), letter("too many")), Err(Full));
         waiting.cancel();
-        line.queue.add(0, &Ticket::new(), letter("kept")).unwrap();
+        queue.add(0, &Ticket::new(), letter("kept")).unwrap();
         started.cancel();
         assert_eq!(drain(crew, &open, &outbox, 2), ["kept"]);
     }
 
     #[test]
     fn a_panic_in_one_job_leaves_the_others_alone() {
-        let (crew, open) = gated(4, 4);
+        let (crew, open) = gated(3);
         let outbox = Outbox::new(quiet());
         let line = crew.line().unwrap();
         for text in ["boom", "after"] {

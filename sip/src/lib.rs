@@ -1,1 +1,51 @@
-//! placeholder
+//! SIP as a state machine. It never opens a socket, reads a clock, starts a thread or writes a log.
+//!
+//! # The loop of a driver
+//! ```text
+//! datagram  -> endpoint.handle(now, Source::udp(from), &bytes)
+//! deadline  -> endpoint.handle_timeout(now)          // endpoint.deadline(): when to call it
+//! decision  -> endpoint.ring / answer / reject / hangup / invite / cancel / ...
+//! after each of them: while let Some(output) = endpoint.poll() {
+//!     match output { Output::Send { to, bytes } => socket.send_to(..), Output::Event(event) => .. }
+//! }
+//! ```
+//! Outputs that nobody polls are bounded: past the bound new datagrams are dropped and counted.
+//!
+//! # An incoming call
+//! [`Event::Incoming`] (100 is already on its way) -> [`Endpoint::ring`] (180, optional) ->
+//! [`sdp::answer`] -> [`Endpoint::answer`] -> [`Event::Established`] at the ACK -> [`Event::Ended`] at
+//! either side's BYE. [`Endpoint::reject`] refuses; [`Event::Cancelled`]: the caller gave up or we rejected.
+//!
+//! # An outgoing call
+//! [`sdp::offer`] -> [`Endpoint::invite`] -> [`Event::Progress`]* -> [`Event::Answered`] (the ACK is on its
+//! way; feed its description to [`sdp::accept`]) -> [`Event::Ended`], or [`Event::Failed`].
+//!
+//! # Changes in a call
+//! [`Event::Reinvite`] -> [`Endpoint::accept_reinvite`] or [`Endpoint::reject_reinvite`]; our own with
+//! [`Endpoint::reinvite`]; both end in [`Event::Renegotiated`] or [`Event::RenegotiationFailed`].
+//!
+//! # Every call
+//! ends with exactly one of `Cancelled`, `Failed` and `Ended`, also when we end it ourselves; the
+//! event follows the command at once, the rest of the signalling happens behind it.
+//!
+//! # Private data
+//! Numbers, names, addresses and digits are in types whose `Debug` shows nothing ([`Private`],
+//! [`CallInfo`], [`Output`], [`sdp::Session`], ...).
+
+mod dialog;
+mod endpoint;
+pub mod header;
+mod ids;
+pub mod message;
+pub mod method;
+mod private;
+pub mod sdp;
+mod text;
+mod transaction;
+pub mod uri;
+
+pub use endpoint::{
+    CallHandle, CallInfo, CommandError, EndCause, Endpoint, EndpointConfig, Event, InviteRequest, Output, Reason,
+    Source, Stats, Transport,
+};
+pub use private::Private;

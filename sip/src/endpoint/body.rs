@@ -1,0 +1,180 @@
+//! What the body of a message says: a session, a key press. It never keeps the body.
+
+use crate::header::{content_type, tokens};
+use crate::message::{Message, Name};
+use crate::sdp::{self, Session};
+
+/// Longest key press believed, in milliseconds.
+const DIGIT_MS_MAX: u32 = 10_000;
+
+/// Why a body cannot be used: the status to answer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Unusable {
+    /// 415: not a kind we read.
+    Kind,
+    /// 488: a session description, but none we can read.
+    Session,
+}
+
+/// The session description of a message; `None`: it has no body.
+pub(super) fn session(message: &Message<'_>) -> Result<Option<Session>, Unusable> {
+    if message.body.is_empty() {
+        return Ok(None);
+    }
+    if message.all(Name::ContentEncoding).flat_map(|h| tokens_of(&h.text())).any(|t| t != "identity") {
+        return Err(Unusable::Kind);
+    }
+    let Some(header) = message.header(Name::ContentType) else { return Err(Unusable::Kind) };
+    let (kind, params) = content_type(&header.text()).ok_or(Unusable::Kind)?;
+    let body = match kind.as_str() {
+        "application/sdp" => message.body,
+        "multipart/mixed" | "multipart/alternative" | "multipart/related" => {
+            let boundary = params.get("boundary").filter(|b| !b.is_empty()).ok_or(Unusable::Kind)?;
+            sdp_part(message.body, boundary).ok_or(Unusable::Kind)?
+        }
+        _ => return Err(Unusable::Kind),
+    };
+    sdp::parse(&String::from_utf8_lossy(body)).map(Some).map_err(|_| Unusable::Session)
+}
+
+fn tokens_of(text: &str) -> Vec<String> {
+    tokens(text).into_iter().map(str::to_ascii_lowercase).collect()
+}
+
+/// RFC 5621 and RFC 2046 5.1: the first application/sdp part, as trunks send it beside ISUP.
+fn sdp_part<'a>(body: &'a [u8], boundary: &str) -> Option<&'a [u8]> {
+    let delimiter = format!("--{boundary}");
+    let mut rest = after(body, delimiter.as_bytes())?;
+    loop {
+        let part = rest.strip_prefix(b"\r\n")?;
+        let end = find(part, delimiter.as_bytes())?;
+        let (part, more) = part.split_at_checked(end)?;
+        rest = more.get(delimiter.len()..)?;
+        let head_end = find(part, b"\r\n\r\n")?;
+        let (head, content) = part.split_at_checked(head_end)?;
+        let head = String::from_utf8_lossy(head);
+        let is_sdp = head.lines().filter_map(|l| l.split_once(':')).any(|(name, value)| {
+            Name::parse(name.trim()) == Name::ContentType
+                && content_type(value.trim()).is_some_and(|(kind, _)| kind == "application/sdp")
+        });
+        if is_sdp {
+            return content.get(4..);
+        }
+    }
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|w| w == wanted)
+}
+
+fn after<'a>(text: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    text.get(find(text, wanted)? + wanted.len()..)
+}
+
+/// May we answer this request with a session description (RFC 3261 20.1)?
+pub(super) fn accepts_sdp(message: &Message<'_>) -> bool {
+    let mut ranges = message.all(Name::Accept).flat_map(|h| tokens_of(&h.text())).peekable();
+    // No Accept at all means application/sdp; an empty one means nothing, but is too often a mistake.
+    ranges.peek().is_none()
+        || ranges
+            .any(|r| matches!(r.split(';').next().map(str::trim), Some("*/*" | "application/*" | "application/sdp")))
+}
+
+/// A key press by INFO.
+pub(super) enum Press {
+    Digit(char, u32),
+    /// An INFO without a body: a keep-alive.
+    Nothing,
+    /// 415.
+    Unknown,
+    /// 400.
+    Malformed,
+}
+
+/// application/dtmf-relay (`Signal=5`, `Duration=160`) and application/dtmf (`5`).
+pub(super) fn press(message: &Message<'_>) -> Press {
+    if message.body.is_empty() {
+        return Press::Nothing;
+    }
+    let kind = message.header(Name::ContentType).and_then(|h| content_type(&h.text())).map(|(kind, _)| kind);
+    let text = String::from_utf8_lossy(message.body);
+    let (mut signal, mut duration_ms) = (None, 160);
+    match kind.as_deref() {
+        Some("application/dtmf-relay") => {
+            for (name, value) in text.lines().filter_map(|l| l.split_once('=')) {
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "signal" => signal = digit(value.trim()),
+                    "duration" => duration_ms = value.trim().parse().unwrap_or(duration_ms),
+                    _ => {}
+                }
+            }
+        }
+        Some("application/dtmf") => signal = digit(text.trim()),
+        _ => return Press::Unknown,
+    }
+    signal.map_or(Press::Malformed, |d| Press::Digit(d, duration_ms.min(DIGIT_MS_MAX)))
+}
+
+fn digit(text: &str) -> Option<char> {
+    match text {
+        // Event numbers of RFC 4733 3.2, as some gateways write them.
+        "10" => return Some('*'),
+        "11" => return Some('#'),
+        _ => {}
+    }
+    let mut chars = text.chars();
+    let digit = chars.next()?.to_ascii_uppercase();
+    (chars.next().is_none() && matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D')).then_some(digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::parse;
+
+    fn message(kind: &str, body: &str) -> Vec<u8> {
+        format!("INFO sip:a SIP/2.0\r\nContent-Type: {kind}\r\n\r\n{body}").into_bytes()
+    }
+
+    #[test]
+    fn presses() {
+        let check = |kind: &str, body: &str, want: &str| {
+            let bytes = message(kind, body);
+            let got = match press(&parse(&bytes).unwrap()) {
+                Press::Digit(d, ms) => format!("{d} {ms}"),
+                Press::Nothing => "nothing".into(),
+                Press::Unknown => "unknown".into(),
+                Press::Malformed => "malformed".into(),
+            };
+            assert_eq!(got, want, "{kind} {body}");
+        };
+        check("application/dtmf-relay", "Signal=5\r\nDuration=160", "5 160");
+        check("application/dtmf-relay", "Signal= #\r\nDuration= 99999999", "# 10000");
+        check("application/dtmf-relay", "signal=10", "* 160");
+        check("application/dtmf-relay", "Signal=55", "malformed");
+        check("application/dtmf", "a", "A 160");
+        check("application/dtmf", "", "nothing");
+        check("text/plain", "5", "unknown");
+    }
+
+    #[test]
+    fn sessions() {
+        let sdp = "v=0\r\nm=audio 4000 RTP/AVP 0\r\n";
+        let check = |kind: &str, body: &str, want: Result<bool, Unusable>| {
+            let bytes = message(kind, body);
+            assert_eq!(session(&parse(&bytes).unwrap()).map(|s| s.is_some()), want, "{kind}");
+        };
+        check("application/sdp", sdp, Ok(true));
+        check("Application/SDP;charset=utf-8", sdp, Ok(true));
+        check("application/sdp", "", Ok(false));
+        check("application/sdp", "nonsense", Err(Unusable::Session));
+        check("text/plain", sdp, Err(Unusable::Kind));
+        let parts = format!(
+            "preamble\r\n--x\r\nContent-Type: application/isup\r\n\r\n\u{1}\r\n--x\r\nc: application/sdp\r\n\r\n{sdp}\r\n--x--\r\n"
+        );
+        check("multipart/mixed;boundary=x", &parts, Ok(true));
+        check("multipart/mixed;boundary=\"x\"", &parts, Ok(true));
+        check("multipart/mixed;boundary=y", &parts, Err(Unusable::Kind));
+        check("multipart/mixed", &parts, Err(Unusable::Kind));
+    }
+}

@@ -1,0 +1,149 @@
+//! One call's state: its dialog, where its INVITE stands, what it repeats. It never sends.
+
+use super::config::Reason;
+use super::reply::Reply;
+use super::table::Key;
+use crate::dialog::Dialog;
+use crate::sdp::Session;
+use crate::transaction::{T1, T1_64, T2};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub(super) struct Call {
+    pub dialog: Dialog,
+    pub dialog_key: Key,
+    pub phase: Phase,
+    /// We made the call, so the Call-ID is ours (RFC 3261 14.1: who waits how long after a collision).
+    pub is_caller: bool,
+    /// The last event has been said; only the signalling goes on.
+    pub is_over: bool,
+    /// A 200 to an INVITE that waits for its ACK.
+    pub repeat: Option<Repeat>,
+    pub theirs: Option<TheirReinvite>,
+    pub ours: Option<OurReinvite>,
+    /// A hang-up that waits for the ACK.
+    pub goodbye: Option<Reason>,
+    pub armed: Option<Instant>,
+}
+
+pub(super) enum Phase {
+    /// They call, we have not answered.
+    Incoming(Box<Incoming>),
+    /// We answered, the ACK is not here: `Call::repeat`.
+    Answered,
+    /// We call, they have not answered.
+    Calling(Calling),
+    Established,
+    /// A BYE of ours is on its way.
+    Ending,
+}
+
+pub(super) struct Incoming {
+    pub tx: u64,
+    /// The INVITE's number, which its ACK repeats.
+    pub cseq: u32,
+    pub reply: Reply,
+    pub has_offer: bool,
+    /// When nobody answers any more, and the status for it.
+    pub until: (Instant, u16),
+    /// RFC 3261 13.3.1.1: a provisional response is repeated every minute.
+    pub ringing: Option<(Instant, Vec<u8>)>,
+}
+
+pub(super) struct Calling {
+    pub tx: u64,
+    pub until: Instant,
+    pub is_heard: bool,
+    pub cancel: Cancel,
+    /// Early media's description.
+    pub sdp: Option<Session>,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub(super) enum Cancel {
+    No,
+    /// RFC 3261 9.1: not before a provisional response.
+    Wanted,
+    Sent,
+}
+
+/// A re-INVITE of the peer that our user has not decided.
+pub(super) struct TheirReinvite {
+    pub tx: u64,
+    pub reply: Reply,
+    pub cseq: u32,
+    pub has_offer: bool,
+    pub until: Instant,
+}
+
+/// A re-INVITE of ours.
+pub(super) struct OurReinvite {
+    pub sdp: String,
+    /// After a 491: when to try again. Else it is on its way.
+    pub again_at: Option<Instant>,
+    /// Its number, for ACKs.
+    pub cseq: u32,
+}
+
+/// A 2xx to an INVITE, sent again until its ACK (RFC 3261 13.3.1.4).
+pub(super) struct Repeat {
+    pub bytes: Vec<u8>,
+    pub to: SocketAddr,
+    pub cseq: u32,
+    /// The 200 carried our offer: the ACK brings the answer.
+    pub has_our_offer: bool,
+    pub is_first: bool,
+    resend_at: Instant,
+    interval: Duration,
+    until: Instant,
+}
+
+/// What a due 2xx wants.
+pub(super) enum RepeatStep {
+    Nothing,
+    Resend,
+    GiveUp,
+}
+
+impl Repeat {
+    pub fn new(now: Instant, bytes: Vec<u8>, to: SocketAddr, cseq: u32) -> Self {
+        let (resend_at, until) = (now + T1, now + T1_64);
+        Self { bytes, to, cseq, has_our_offer: false, is_first: true, resend_at, interval: T1, until }
+    }
+
+    pub fn on_timeout(&mut self, now: Instant) -> RepeatStep {
+        if now >= self.until {
+            return RepeatStep::GiveUp;
+        }
+        if now < self.resend_at {
+            return RepeatStep::Nothing;
+        }
+        self.interval = (self.interval * 2).min(T2);
+        self.resend_at = now + self.interval;
+        RepeatStep::Resend
+    }
+}
+
+impl Call {
+    pub fn new(dialog: Dialog, dialog_key: Key, phase: Phase, is_caller: bool) -> Self {
+        let (repeat, theirs, ours, goodbye, armed) = (None, None, None, None, None);
+        Self { dialog, dialog_key, phase, is_caller, is_over: false, repeat, theirs, ours, goodbye, armed }
+    }
+
+    /// RFC 3261 14.1: no offer of ours while another exchange is open.
+    pub fn may_offer(&self) -> bool {
+        matches!(self.phase, Phase::Established) && self.theirs.is_none() && self.repeat.is_none()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Incoming(i) => Some(i.ringing.as_ref().map_or(i.until.0, |(at, _)| i.until.0.min(*at))),
+            Phase::Calling(c) => Some(c.until),
+            _ => None,
+        };
+        let repeat = self.repeat.as_ref().map(|r| r.resend_at.min(r.until));
+        let theirs = self.theirs.as_ref().map(|t| t.until);
+        let ours = self.ours.as_ref().filter(|_| self.may_offer()).and_then(|o| o.again_at);
+        [phase, repeat, theirs, ours].into_iter().flatten().min()
+    }
+}

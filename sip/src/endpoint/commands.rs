@@ -1,0 +1,118 @@
+//! What our user decides about its calls. A command on a call that is over says so and does nothing.
+
+use super::Endpoint;
+use super::call::{Call, Phase};
+use super::config::{InviteRequest, Reason};
+use super::event::{CallHandle, CommandError, EndCause};
+use std::time::{Duration, Instant};
+
+impl Endpoint {
+    /// 180 Ringing.
+    pub fn ring(&mut self, now: Instant, call: CallHandle) -> Result<(), CommandError> {
+        self.waiting(call)?;
+        self.send_ringing(now, call.0);
+        Ok(())
+    }
+
+    /// 200 OK with our description, retransmitted until acknowledged.
+    pub fn answer(&mut self, now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
+        self.waiting(call)?;
+        self.send_ok(now, call.0, sdp);
+        Ok(())
+    }
+
+    /// Refuses an incoming call with a final status 300 to 699, retransmitted until acknowledged.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        call: CallHandle,
+        status: u16,
+        retry_after: Option<Duration>,
+    ) -> Result<(), CommandError> {
+        self.waiting(call)?;
+        if !(300..700).contains(&status) {
+            return Err(CommandError::BadStatus);
+        }
+        self.refuse_incoming(now, call.0, status, retry_after.map(|d| d.as_secs().max(1)));
+        Ok(())
+    }
+
+    /// Ends a call in any state: BYE where it is answered (held back until the ACK, RFC 3261 15),
+    /// 480 where it rings here, CANCEL where it rings there.
+    pub fn hangup(&mut self, now: Instant, call: CallHandle, reason: Option<Reason>) -> Result<(), CommandError> {
+        let id = call.0;
+        let state = self.live(call)?;
+        match state.phase {
+            Phase::Incoming(_) => self.refuse_incoming(now, id, 480, None),
+            Phase::Calling(_) => return self.cancel(now, call),
+            Phase::Answered => {
+                state.goodbye = reason;
+                self.end_call(id, EndCause::LocalHangup);
+            }
+            Phase::Established | Phase::Ending => {
+                self.end_call(id, EndCause::LocalHangup);
+                self.send_bye(now, id, reason.as_ref());
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a call.
+    pub fn invite(&mut self, now: Instant, request: InviteRequest) -> Result<CallHandle, CommandError> {
+        self.start_call(now, &request)
+    }
+
+    /// Gives up an outgoing call that is not answered yet.
+    pub fn cancel(&mut self, now: Instant, call: CallHandle) -> Result<(), CommandError> {
+        if !matches!(self.live(call)?.phase, Phase::Calling(_)) {
+            return Err(CommandError::WrongState);
+        }
+        self.fail_call(call.0, 487);
+        self.give_up(now, call.0);
+        Ok(())
+    }
+
+    /// Accepts the peer's change with our answer (or offer, where it made none).
+    pub fn accept_reinvite(&mut self, now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
+        if self.live(call)?.theirs.is_none() {
+            return Err(CommandError::WrongState);
+        }
+        self.send_ok(now, call.0, sdp);
+        Ok(())
+    }
+
+    /// Refuses the peer's change (488 as a rule); the session stays as it was.
+    pub fn reject_reinvite(&mut self, now: Instant, call: CallHandle, status: u16) -> Result<(), CommandError> {
+        if self.live(call)?.theirs.is_none() {
+            return Err(CommandError::WrongState);
+        }
+        if !(300..700).contains(&status) {
+            return Err(CommandError::BadStatus);
+        }
+        self.drop_their_reinvite(now, call.0, status);
+        self.arm(call.0);
+        Ok(())
+    }
+
+    /// Offers the peer a change of the session. A collision (491) is tried again by itself.
+    pub fn reinvite(&mut self, now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
+        let state = self.live(call)?;
+        if state.ours.is_some() || !state.may_offer() {
+            return Err(CommandError::WrongState);
+        }
+        self.offer_change(now, call.0, sdp.to_owned())
+    }
+
+    /// A call that is not over.
+    fn live(&mut self, call: CallHandle) -> Result<&mut Call, CommandError> {
+        self.calls.get_mut(&call.0).filter(|c| !c.is_over).ok_or(CommandError::NoSuchCall)
+    }
+
+    /// A call that waits for our answer.
+    fn waiting(&mut self, call: CallHandle) -> Result<(), CommandError> {
+        match self.live(call)?.phase {
+            Phase::Incoming(_) => Ok(()),
+            _ => Err(CommandError::WrongState),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Requests: which rule of RFC 3261 8.2, 9 and 12.2 applies to each. It never changes a session by itself.
+
+use super::body::{self, Press};
+use super::call::Phase;
+use super::config::Source;
+use super::event::{CallHandle, EndCause, Event};
+use super::reply::Reply;
+use super::table::{Entry, Key, Machine};
+use super::{ALLOW, Endpoint};
+use crate::header::{Request, reason, tokens};
+use crate::message::{Builder, Name};
+use crate::method::Method;
+use crate::private::Private;
+use crate::transaction::RequestServer;
+use std::time::Instant;
+
+/// A request on its way through the rules.
+pub(super) struct Asked<'r, 'm> {
+    pub request: &'r Request<'m>,
+    pub from: Source,
+    pub key: Key,
+    pub reply: Reply,
+}
+
+impl Endpoint {
+    pub(super) fn on_request(&mut self, now: Instant, from: Source, request: &Request<'_>) {
+        let method = request.method.as_str();
+        let key = self.server_key(&request.message, request.uri.as_str(), &request.head, method);
+        if request.method == Method::Ack {
+            return self.on_ack(now, key, request);
+        }
+        if let Some(tx) = self.table.find(&key) {
+            return self.on_request_again(tx);
+        }
+        let reply = Reply::new(&request.message, from.address, self.config.symmetric_responses);
+        let asked = Asked { request, from, key, reply };
+        match request.head.to.tag() {
+            _ if request.method == Method::Cancel => self.on_cancel(now, asked),
+            Some(_) => self.on_request_inside(now, asked),
+            None => self.on_request_outside(now, asked),
+        }
+    }
+
+    /// A retransmission gets the last response.
+    fn on_request_again(&mut self, tx: u64) {
+        let Some(entry) = self.table.get(tx) else { return };
+        let last = match &entry.machine {
+            Machine::InviteServer(machine) => machine.on_retransmit(),
+            Machine::RequestServer(machine) => Some(machine.on_retransmit()),
+            _ => None,
+        };
+        if let Some(bytes) = last {
+            self.out.resend(entry.peer, bytes.to_vec());
+        }
+    }
+
+    fn on_request_outside(&mut self, now: Instant, asked: Asked<'_, '_>) {
+        match &asked.request.method {
+            Method::Invite => self.on_invite(now, asked),
+            Method::Options => {
+                let status = self.objection(&asked).unwrap_or(200);
+                self.answer_stateless(&asked, status);
+            }
+            // RFC 3261 15.1.2, RFC 6086 4.2.2: these live in dialogs only.
+            Method::Bye | Method::Info => self.answer_stateless(&asked, 481),
+            Method::Other(_) => self.answer_stateless(&asked, 501),
+            _ => self.answer_stateless(&asked, 405),
+        }
+    }
+
+    fn on_request_inside(&mut self, now: Instant, asked: Asked<'_, '_>) {
+        let request = asked.request;
+        match &request.method {
+            Method::Invite | Method::Bye | Method::Options | Method::Info => {}
+            Method::Other(_) => return self.answer_stateless(&asked, 501),
+            _ => return self.answer_stateless(&asked, 405),
+        }
+        let Some(id) = self.find_call(request) else { return self.answer_stateless(&asked, 481) };
+        if let Some(status) = self.objection(&asked) {
+            return self.answer_stateless(&asked, status);
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        // RFC 3261 12.2.2: out of order. The same number again is no retransmission either: that
+        // would have found its transaction.
+        if call.dialog.remote_cseq.is_some_and(|last| request.head.cseq.number <= last) {
+            return self.answer_stateless(&asked, 500);
+        }
+        call.dialog.remote_cseq = Some(request.head.cseq.number);
+        call.dialog.heard_from(asked.from.address);
+        match &request.method {
+            Method::Invite => self.on_reinvite(now, id, asked),
+            Method::Bye => self.on_bye(now, id, asked),
+            Method::Info => self.on_info(now, id, asked),
+            _ => {
+                let builder = self.described(asked.reply.response(200, None), 200);
+                self.answer_once(now, &asked, builder.finish());
+            }
+        }
+        self.arm(id);
+    }
+
+    /// The call whose dialog a request belongs to.
+    pub(super) fn find_call(&self, request: &Request<'_>) -> Option<u64> {
+        let key = self.dialog_key(&request.head.call_id, request.head.to.tag()?);
+        let id = *self.dialogs.get(&key)?;
+        self.calls.get(&id)?.dialog.matches(request.head.from.tag()).then_some(id)
+    }
+
+    /// RFC 3261 8.2.2: a scheme or an extension we do not know.
+    pub(super) fn objection(&self, asked: &Asked<'_, '_>) -> Option<u16> {
+        if !matches!(asked.request.uri.scheme(), "sip" | "sips" | "tel") {
+            return Some(416);
+        }
+        let message = &asked.request.message;
+        let requires = message.all(Name::Require).any(|h| !tokens(&h.text()).is_empty());
+        requires.then_some(420)
+    }
+
+    /// An answer that leaves no memory (RFC 3261 8.2.7): the same request gets the same answer.
+    pub(super) fn answer_stateless(&mut self, asked: &Asked<'_, '_>, status: u16) {
+        let head = &asked.request.head;
+        let from_tag = head.from.tag().unwrap_or_default();
+        let tag = self.ids.stateless_tag(&head.call_id, from_tag, head.cseq.number);
+        let mut builder = self.described(asked.reply.response(status, Some(&tag)), status);
+        match status {
+            420 => {
+                for header in asked.request.message.all(Name::Require) {
+                    builder = builder.raw(Name::Unsupported.as_str(), &header.value);
+                }
+            }
+            503 => {
+                let seconds = self.config.retry_after.as_secs().max(1);
+                builder = builder.header(Name::RetryAfter, &seconds.to_string());
+            }
+            _ => {}
+        }
+        self.out.send(asked.reply.peer, builder.finish());
+    }
+
+    /// What we speak, where a status asks for it.
+    pub(super) fn described(&self, builder: Builder, status: u16) -> Builder {
+        let builder = self.signed(builder);
+        match status {
+            200..=299 | 405 | 501 => builder.header(Name::Allow, ALLOW).header(Name::Accept, "application/sdp"),
+            406 | 415 | 488 => builder.header(Name::Accept, "application/sdp"),
+            _ => builder,
+        }
+    }
+
+    /// An answer remembered for retransmissions, as long as there is room.
+    pub(super) fn answer_once(&mut self, now: Instant, asked: &Asked<'_, '_>, bytes: Vec<u8>) {
+        let machine = Machine::RequestServer(RequestServer::new(now, bytes.clone()));
+        let peer = asked.reply.peer;
+        self.remember(Entry::server(machine, asked.key, peer, None));
+        self.out.send(peer, bytes);
+    }
+
+    fn on_bye(&mut self, now: Instant, id: u64, asked: Asked<'_, '_>) {
+        let bytes = self.signed(asked.reply.response(200, None)).finish();
+        self.answer_once(now, &asked, bytes);
+        let why = asked.request.message.header(Name::Reason).and_then(|h| reason(&h.text()));
+        let Some(call) = self.calls.get(&id) else { return };
+        let was_over = call.is_over;
+        match &call.phase {
+            // A BYE in an early dialog (RFC 3261 15): the INVITE still needs its end.
+            Phase::Incoming(_) => return self.refuse_incoming(now, id, 487, None),
+            // Both hung up at once; our BYE's transaction ends by itself.
+            Phase::Ending => {}
+            _ => {
+                self.drop_their_reinvite(now, id, 487);
+                if !was_over {
+                    let cause = EndCause::RemoteHangup(why);
+                    self.out.event(Event::Ended { call: CallHandle(id), cause });
+                }
+            }
+        }
+        self.remove_call(id);
+    }
+
+    fn on_info(&mut self, now: Instant, id: u64, asked: Asked<'_, '_>) {
+        let is_over = self.calls.get(&id).is_none_or(|c| c.is_over);
+        let status = match body::press(&asked.request.message) {
+            Press::Digit(digit, duration_ms) => {
+                if !is_over {
+                    let digit = Private::new(digit);
+                    self.out.event(Event::Info { call: CallHandle(id), digit, duration_ms });
+                }
+                200
+            }
+            Press::Nothing => 200,
+            Press::Unknown => 415,
+            Press::Malformed => 400,
+        };
+        let mut builder = self.signed(asked.reply.response(status, None));
+        if status == 415 {
+            builder = builder.header(Name::Accept, "application/dtmf-relay, application/dtmf");
+        }
+        self.answer_once(now, &asked, builder.finish());
+    }
+}

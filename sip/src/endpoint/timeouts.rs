@@ -1,0 +1,116 @@
+//! What happens when a timer is due. It never reads a clock.
+
+use super::Endpoint;
+use super::call::{Cancel, Phase, RepeatStep};
+use super::called::RINGING_AGAIN;
+use super::event::{CallHandle, EndCause, Event};
+use super::table::{Machine, Purpose};
+use std::time::Instant;
+
+impl Endpoint {
+    pub(super) fn transaction_due(&mut self, now: Instant, id: u64) {
+        let Some(entry) = self.table.get_mut(id) else { return };
+        entry.armed = None;
+        let peer = entry.peer;
+        let (resend, timeout) = match &mut entry.machine {
+            Machine::InviteServer(machine) => (machine.on_timeout(now).map(<[u8]>::to_vec), false),
+            Machine::RequestServer(machine) => {
+                machine.on_timeout(now);
+                (None, false)
+            }
+            Machine::InviteClient(machine) => {
+                let step = machine.on_timeout(now);
+                (step.resend.then(|| entry.request.clone()), step.timeout)
+            }
+            Machine::RequestClient(machine) => {
+                let step = machine.on_timeout(now);
+                (step.resend.then(|| entry.request.clone()), step.timeout)
+            }
+        };
+        let (purpose, call) = (entry.purpose, entry.call);
+        if let Some(bytes) = resend {
+            self.out.resend(peer, bytes);
+        }
+        if timeout {
+            match (purpose, call) {
+                // Timer B: as if 408 (8.1.3.1).
+                (Purpose::Invite, Some(call)) => {
+                    self.fail_call(call, 408);
+                    self.remove_call(call);
+                }
+                (Purpose::Reinvite, Some(call)) => self.peer_gone(now, call, 408),
+                (Purpose::Bye, Some(call)) => self.remove_call(call),
+                _ => {}
+            }
+        }
+        self.settle(id);
+    }
+
+    pub(super) fn call_due(&mut self, now: Instant, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.armed = None;
+        let step = call.repeat.as_mut().map_or(RepeatStep::Nothing, |r| r.on_timeout(now));
+        match step {
+            RepeatStep::Resend => {
+                if let Some(repeat) = &call.repeat {
+                    self.out.resend(repeat.to, repeat.bytes.clone());
+                }
+            }
+            // 13.3.1.4: nobody acknowledged; the dialog is confirmed nonetheless and ends with BYE.
+            RepeatStep::GiveUp => {
+                let reason = call.goodbye.take();
+                self.end_call(id, EndCause::NoAck);
+                self.send_bye(now, id, reason.as_ref());
+            }
+            RepeatStep::Nothing => {}
+        }
+        self.phase_due(now, id);
+        self.reinvites_due(now, id);
+        self.arm(id);
+    }
+
+    fn phase_due(&mut self, now: Instant, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        match &mut call.phase {
+            Phase::Incoming(incoming) if now >= incoming.until.0 => {
+                let status = incoming.until.1;
+                self.refuse_incoming(now, id, status, None);
+            }
+            Phase::Incoming(incoming) => {
+                if let Some((at, bytes)) = incoming.ringing.as_mut().filter(|(at, _)| now >= *at) {
+                    *at = now + RINGING_AGAIN;
+                    self.out.resend(incoming.reply.peer, bytes.clone());
+                }
+            }
+            Phase::Calling(calling) if now >= calling.until => {
+                if calling.cancel == Cancel::Sent {
+                    // 9.1: no final response to a cancelled INVITE; it counts as cancelled.
+                    let tx = calling.tx;
+                    self.remove_call(id);
+                    self.forget_transaction(tx);
+                } else {
+                    self.fail_call(id, 408);
+                    self.give_up(now, id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reinvites_due(&mut self, now: Instant, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.theirs.as_ref().is_some_and(|t| now >= t.until) {
+            self.drop_their_reinvite(now, id, 480);
+            self.out.event(Event::RenegotiationFailed { call: CallHandle(id), status: 480 });
+        }
+        let Some(call) = self.calls.get_mut(&id).filter(|c| c.may_offer()) else { return };
+        let Some(ours) = call.ours.as_mut().filter(|o| o.again_at.is_some_and(|at| now >= at)) else { return };
+        let sdp = std::mem::take(&mut ours.sdp);
+        if self.offer_change(now, id, sdp).is_err() {
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.ours = None;
+            }
+            self.out.event(Event::RenegotiationFailed { call: CallHandle(id), status: 491 });
+        }
+    }
+}

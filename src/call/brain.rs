@@ -1,0 +1,160 @@
+//! What to say next: first the consent question, then the agent's dialogue. Cloneable, so that a draft
+//! can think ahead and be thrown away. It never speaks, stores or grants; it says what was answered.
+
+use std::sync::Arc;
+
+use crate::dialogue::consent::{ConsentAnswer, consent_answer};
+use crate::dialogue::{Agent, Dialogue, Expects, Input, Then};
+use crate::privacy::{Asked, Refusal};
+
+/// What the caller decided about the transcript in this turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    Grant(Asked),
+    Refuse(Refusal),
+    Withdraw,
+}
+
+/// An answer to one turn.
+#[derive(Clone)]
+pub struct Answer {
+    pub clauses: Vec<String>,
+    pub expects: Expects,
+    pub then: Then,
+    pub decision: Option<Decision>,
+    /// False where the flows had nothing; a language model may take over.
+    pub covered: bool,
+    /// True for "mm-hm": nothing to answer, go on.
+    pub backchannel: bool,
+}
+
+#[derive(Clone)]
+pub struct Brain {
+    agent: Arc<Agent>,
+    dialogue: Dialogue,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Consent { asked_again: bool },
+    Talking,
+}
+
+impl Brain {
+    pub fn new(agent: Arc<Agent>, today: jiff::civil::Date) -> Self {
+        let dialogue = Dialogue::new(Arc::clone(&agent), today);
+        Self { agent, dialogue, phase: Phase::Consent { asked_again: false } }
+    }
+
+    /// The greeting, that an AI answers, and the question. The second value is the first clause
+    /// that may be interrupted: what the law wants heard is heard.
+    pub fn open(&self) -> (Answer, u16) {
+        let mut clauses = self.agent.greeting();
+        let interruptible_from = u16::try_from(clauses.len()).unwrap_or(u16::MAX);
+        clauses.extend(self.agent.consent_question());
+        (Answer::say(clauses, Expects::YesNo), interruptible_from)
+    }
+
+    /// What kind of answer the caller was asked for.
+    pub fn expects(&self) -> Expects {
+        match self.phase {
+            Phase::Consent { .. } => Expects::YesNo,
+            Phase::Talking => self.dialogue.expects(),
+        }
+    }
+
+    pub fn asks_consent(&self) -> bool {
+        matches!(self.phase, Phase::Consent { .. })
+    }
+
+    pub fn system_prompt(&self) -> String {
+        self.agent.prompt_for_llm()
+    }
+
+    pub fn hear(&mut self, input: Input<'_>) -> Answer {
+        match self.phase {
+            Phase::Consent { asked_again } => self.hear_consent(input, asked_again),
+            Phase::Talking => self.talk(input),
+        }
+    }
+
+    fn hear_consent(&mut self, input: Input<'_>, asked_again: bool) -> Answer {
+        let language = self.agent.language();
+        match input {
+            Input::Digit('1') => self.granted(Asked::Key),
+            Input::Digit('2') => self.refused(Refusal::Key),
+            Input::Silence => self.refused(Refusal::Silence),
+            Input::Speech(text) => match consent_answer(text, language) {
+                ConsentAnswer::Yes => self.granted(Asked::Voice),
+                ConsentAnswer::No => self.refused(Refusal::Said),
+                ConsentAnswer::Unclear => self.unclear(Some(text), asked_again),
+            },
+            Input::Digit(_) | Input::Unclear => self.unclear(None, asked_again),
+        }
+    }
+
+    fn granted(&mut self, how: Asked) -> Answer {
+        self.phase = Phase::Talking;
+        let mut answer = Answer::say(self.agent.consent_granted(), Expects::Anything);
+        answer.decision = Some(Decision::Grant(how));
+        answer
+    }
+
+    fn refused(&mut self, why: Refusal) -> Answer {
+        self.phase = Phase::Talking;
+        let mut answer = Answer::say(self.agent.consent_refused(), Expects::Anything);
+        answer.decision = Some(Decision::Refuse(why));
+        answer
+    }
+
+    /// Unclear is asked again once; a caller who goes straight to business has not agreed and gets an answer.
+    fn unclear(&mut self, text: Option<&str>, asked_again: bool) -> Answer {
+        if let Some(text) = text {
+            let mut ahead = self.dialogue.clone();
+            let reply = ahead.hear(Input::Speech(text));
+            if reply.covered && !reply.clauses.is_empty() && !NOT_BUSINESS.contains(&reply.intent.as_str()) {
+                self.dialogue = ahead;
+                self.phase = Phase::Talking;
+                let mut answer = Answer::from(reply);
+                answer.decision = Some(Decision::Refuse(Refusal::Unclear));
+                return answer;
+            }
+        }
+        if asked_again {
+            return self.refused(Refusal::Unclear);
+        }
+        self.phase = Phase::Consent { asked_again: true };
+        Answer::say(self.agent.consent_question(), Expects::YesNo)
+    }
+
+    fn talk(&mut self, input: Input<'_>) -> Answer {
+        let reply = self.dialogue.hear(input);
+        let withdraw = reply.intent == "withdraw";
+        let mut answer = Answer::from(reply);
+        answer.decision = withdraw.then_some(Decision::Withdraw);
+        answer
+    }
+}
+
+/// Intents that do not show that the caller has moved on from the question.
+const NOT_BUSINESS: [&str; 5] = ["repeat", "interrupt", "withdraw", "backchannel", "fallback"];
+
+impl Answer {
+    fn say(clauses: Vec<String>, expects: Expects) -> Self {
+        Self { clauses, expects, then: Then::Listen, decision: None, covered: true, backchannel: false }
+    }
+}
+
+impl From<crate::dialogue::Reply> for Answer {
+    fn from(reply: crate::dialogue::Reply) -> Self {
+        Self {
+            backchannel: reply.clauses.is_empty(),
+            clauses: reply.clauses,
+            expects: reply.expects,
+            then: reply.then,
+            decision: None,
+            covered: reply.covered,
+        }
+    }
+}

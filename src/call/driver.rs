@@ -1,0 +1,430 @@
+//! The call's hands: moves frames between its leg and its engines every 20 ms, and does what `Call` wants.
+//! It lives on one media shard for life; it decides nothing and never blocks.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use media::playout::{PLAYOUT_FRAMES, Playout};
+use media::{FramePool, Leg, LegChange, LegConfig, MediaTime};
+use models::{
+    ClauseId, Job, Recognizer, RecognizerError, Spoken, Synthesizer, SynthesizerError, TurnDetector, Vad,
+};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use crate::call::registry::{Registry, Summary};
+use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine};
+use crate::privacy::Scope;
+use crate::store::TranscriptStore;
+
+/// Frames kept between synthesizer and wire: enough for a late tick, few enough to fall silent at once.
+const PLAYOUT_AHEAD: usize = 3;
+/// A caller whose media stopped for this long is gone.
+const MEDIA_LOST: Duration = Duration::from_secs(60);
+
+/// What reaches a call from outside its shard. When the sender is dropped, the caller is gone.
+pub enum CallInput {
+    Digit(char),
+    Renegotiated(LegChange),
+    HangUp(EndCause),
+}
+
+/// What a language model sends back; the queue holds eight clauses.
+pub enum Thought {
+    Clause { utterance: u64, text: String },
+    End { utterance: u64 },
+    Failed { utterance: u64 },
+}
+
+/// Starts a thought and gives the queue it arrives on; dropping the queue cancels it.
+pub type Think = Arc<dyn Fn(u64, Vec<PromptLine>) -> mpsc::Receiver<Thought> + Send + Sync>;
+
+/// The engines' lines of one call.
+pub struct Lines {
+    pub recognizer: Box<dyn Recognizer>,
+    pub synthesizer: Box<dyn Synthesizer>,
+    pub vad: Box<dyn Vad>,
+    pub turn: Box<dyn TurnDetector>,
+}
+
+/// What the call's surroundings do for it.
+pub struct Surroundings {
+    pub store: Arc<dyn TranscriptStore>,
+    pub registry: Arc<Registry>,
+    pub think: Option<Think>,
+    /// Ends the signalling side; must not block.
+    pub hang_up: Box<dyn Fn() + Send>,
+    /// The call's place among `calls.max`, given back when the call is gone.
+    pub place: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// Sends a datagram now or not at all; RTCP takes the second socket.
+pub trait Wire {
+    fn send_rtp(&self, datagram: &[u8], to: SocketAddr);
+    fn send_rtcp(&self, datagram: &[u8], to: SocketAddr);
+}
+
+pub struct Driver {
+    id: CallId,
+    call: Call,
+    leg: Leg,
+    /// RTCP shares the RTP port (RFC 5761).
+    rtcp_mux: bool,
+    lines: Lines,
+    around: Surroundings,
+    inbox: mpsc::Receiver<CallInput>,
+    thoughts: Option<mpsc::Receiver<Thought>>,
+    heard_pool: FramePool,
+    spoken_pool: FramePool,
+    playout: Playout<ClauseId>,
+    /// The utterance that may go out; drafts wait.
+    released: Option<u64>,
+    /// Clauses at the synthesizer, in its order.
+    at_synthesizer: VecDeque<ClauseId>,
+    /// Clauses it had no room for yet.
+    unsaid: VecDeque<(ClauseId, String)>,
+    /// Clauses at the playout, and whether the first has begun.
+    sounding: VecDeque<ClauseId>,
+    begun: bool,
+    /// A recognition the engine had no room for yet.
+    unasked: Option<Job>,
+    lost_lines: u32,
+    summary: Summary,
+    ended: bool,
+}
+
+impl Driver {
+    pub fn new(
+        now: Instant,
+        call: Call,
+        leg: LegConfig,
+        lines: Lines,
+        around: Surroundings,
+        inbox: mpsc::Receiver<CallInput>,
+        summary: Summary,
+    ) -> Self {
+        Self {
+            id: summary.id,
+            call,
+            rtcp_mux: leg.rtcp_mux,
+            leg: Leg::new(now, leg),
+            lines,
+            around,
+            inbox,
+            thoughts: None,
+            // One frame is in hand at a time; the others are margin.
+            heard_pool: FramePool::new(4),
+            spoken_pool: FramePool::new(PLAYOUT_FRAMES + 2),
+            playout: Playout::new(),
+            released: None,
+            at_synthesizer: VecDeque::new(),
+            unsaid: VecDeque::new(),
+            sounding: VecDeque::new(),
+            begun: false,
+            unasked: None,
+            lost_lines: 0,
+            summary,
+            ended: false,
+        }
+    }
+
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub fn start(&mut self, now: Instant) {
+        info!(call = %self.id, "call started");
+        self.apply(now, Action::Started);
+    }
+
+    /// A datagram from the network, as soon as it is there.
+    pub fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.leg.handle(now, from, bytes);
+    }
+
+    /// Every 20 ms: in, think, out.
+    pub fn tick(&mut self, now: Instant, wire: &dyn Wire) {
+        self.read_inbox(now);
+        self.listen(now);
+        self.engines(now);
+        self.speak(now, wire);
+        self.report(now, wire);
+        if self.call.deadline().is_some_and(|d| d <= now) {
+            self.apply(now, Action::Timeout);
+        }
+        if self.leg.stats().silent_for.is_some_and(|d| d > MEDIA_LOST) {
+            self.apply(now, Action::HungUp(EndCause::Lost));
+            self.hang_up(now, EndCause::Lost);
+        }
+    }
+
+    /// An engine has something: do not wait for the tick.
+    pub fn engines(&mut self, now: Instant) {
+        while let Some(heard) = self.lines.recognizer.poll() {
+            let action = match heard.failed {
+                None => Action::Heard { job: heard.job, text: heard.text },
+                Some(_) => Action::NotHeard { job: heard.job },
+            };
+            self.apply(now, action);
+        }
+        while let Some(scored) = self.lines.turn.poll() {
+            self.apply(now, Action::Scored { job: scored.job, finished: scored.finished });
+        }
+        self.retry(now);
+        self.read_thoughts(now);
+    }
+
+    fn read_inbox(&mut self, now: Instant) {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(CallInput::Digit(key)) => self.apply(now, Action::Digit(key)),
+                Ok(CallInput::Renegotiated(change)) => {
+                    self.rtcp_mux = change.rtcp_mux;
+                    self.leg.renegotiate(change);
+                }
+                Ok(CallInput::HangUp(cause)) => {
+                    self.apply(now, Action::HungUp(cause));
+                    self.finish(now, cause);
+                }
+                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.apply(now, Action::HungUp(EndCause::CallerHungUp));
+                    return self.finish(now, EndCause::CallerHungUp);
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, now: Instant) {
+        let tick = self.leg.tick_in(now, &mut self.heard_pool);
+        for digit in tick.digits.iter() {
+            self.apply(now, Action::Digit(digit.as_char()));
+        }
+        let Some(frame) = tick.frame else { return };
+        let speech = self.lines.vad.push(&frame);
+        // Past thirty seconds the oldest audio goes; the text then begins in the middle, which is all one can do.
+        let _ = self.lines.recognizer.push(&frame);
+        self.lines.turn.push(&frame);
+        self.apply(now, Action::Frame { at: frame.at(), speech });
+    }
+
+    fn speak(&mut self, now: Instant, wire: &dyn Wire) {
+        self.fill_playout(now);
+        let frame = self.playout.tick(&mut self.spoken_pool);
+        let mut datagram = [0; media::leg::DATAGRAM_MAX];
+        if let Some(out) = self.leg.tick_out(now, frame.as_ref(), &mut datagram) {
+            wire.send_rtp(datagram.get(..out.len).unwrap_or_default(), out.to);
+        }
+        self.played(now);
+    }
+
+    fn fill_playout(&mut self, now: Instant) {
+        while self.playout.space() > PLAYOUT_FRAMES - PLAYOUT_AHEAD {
+            let front = self.at_synthesizer.front().copied();
+            if front.is_none_or(|c| Some(c.utterance) != self.released) {
+                return;
+            }
+            match self.lines.synthesizer.poll(MediaTime::default(), &mut self.spoken_pool) {
+                None => return,
+                Some(Spoken::Frame { clause, frame }) => {
+                    if self.sounding.back() != Some(&clause) {
+                        self.sounding.push_back(clause);
+                    }
+                    if self.playout.push(clause, frame).is_err() {
+                        return;
+                    }
+                }
+                Some(Spoken::End { clause }) => {
+                    self.at_synthesizer.retain(|c| *c != clause);
+                    self.playout.end(clause);
+                    self.apply(now, Action::ClauseEnded(clause));
+                }
+                Some(Spoken::Failed { clause, error }) => {
+                    warn!(call = %self.id, %error, "a clause could not be spoken");
+                    self.at_synthesizer.retain(|c| *c != clause);
+                    self.sounding.retain(|c| *c != clause);
+                    self.apply(now, Action::ClauseFailed(clause));
+                }
+            }
+        }
+    }
+
+    /// Tells the call what has gone out by now.
+    fn played(&mut self, now: Instant) {
+        while let Some(&clause) = self.sounding.front() {
+            let Some(played) = self.playout.played(clause) else { return };
+            if !self.begun {
+                self.begun = true;
+                self.apply(now, Action::ClauseStarted(clause));
+            }
+            if !played.complete || self.sounding.front() != Some(&clause) {
+                return;
+            }
+            self.sounding.pop_front();
+            self.begun = false;
+            self.apply(now, Action::ClausePlayed(clause));
+        }
+    }
+
+    fn report(&mut self, now: Instant, wire: &dyn Wire) {
+        let mut datagram = [0; media::leg::DATAGRAM_MAX];
+        if let Some(out) = self.leg.rtcp(now, &mut datagram) {
+            self.send_report(wire, datagram.get(..out.len).unwrap_or_default(), out.to);
+        }
+    }
+
+    /// The last words to the other side's statistics.
+    pub fn goodbye(&mut self, now: Instant, wire: &dyn Wire) {
+        let mut datagram = [0; media::leg::DATAGRAM_MAX];
+        if let Some(out) = self.leg.goodbye(now, &mut datagram) {
+            self.send_report(wire, datagram.get(..out.len).unwrap_or_default(), out.to);
+        }
+    }
+
+    fn send_report(&self, wire: &dyn Wire, datagram: &[u8], to: SocketAddr) {
+        if self.rtcp_mux { wire.send_rtp(datagram, to) } else { wire.send_rtcp(datagram, to) }
+    }
+
+    fn apply(&mut self, now: Instant, action: Action) {
+        self.call.apply(now, action);
+        while let Some(effect) = self.call.poll() {
+            self.effect(now, effect);
+        }
+    }
+
+    fn effect(&mut self, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Recognize(job) => self.recognize(now, job),
+            // Without a score the turn goes by text and silence.
+            Effect::Score(job) => drop(self.lines.turn.score(job)),
+            Effect::ForgetAudio { keep_ms } => {
+                self.unasked = None;
+                self.lines.recognizer.reset(keep_ms);
+                self.lines.turn.reset();
+            }
+            Effect::Say { clause, text } => self.unsaid.push_back((clause, text)),
+            Effect::Release { utterance } => self.released = Some(utterance),
+            Effect::Cancel { utterance } => {
+                self.lines.synthesizer.cancel(utterance);
+                self.at_synthesizer.retain(|c| c.utterance != utterance);
+                self.unsaid.retain(|(c, _)| c.utterance != utterance);
+            }
+            Effect::StopPlayout => self.stop_playout(now),
+            Effect::Duck(on) => self.playout.duck(on),
+            Effect::Think { utterance, prompt } => {
+                self.thoughts = self.around.think.as_ref().map(|think| think(utterance, prompt));
+            }
+            Effect::StopThinking => self.thoughts = None,
+            Effect::Remember(line) => self.remember(line),
+            Effect::Purge => self.around.store.purge(self.id),
+            Effect::TurnDone(record) => {
+                debug!(call = %self.id, turn = record.turn, "turn done");
+                self.summary.turn(record);
+                self.publish();
+            }
+            Effect::HangUp(cause) => self.hang_up(now, cause),
+        }
+        self.say_unsaid(now);
+    }
+
+    fn stop_playout(&mut self, now: Instant) {
+        let cut = self.sounding.front().and_then(|c| self.playout.played(*c));
+        self.playout.stop();
+        self.sounding.clear();
+        self.begun = false;
+        self.released = None;
+        if let Some(played) = cut {
+            let played_ms = u32::try_from(played.ms()).unwrap_or(u32::MAX);
+            // Its effects are drained by the loop that this effect came from.
+            self.call.apply(now, Action::ClauseCut { clause: played.mark, played_ms });
+        }
+    }
+
+    fn recognize(&mut self, now: Instant, job: Job) {
+        self.unasked = None;
+        match self.lines.recognizer.recognize(job) {
+            Ok(()) => {}
+            Err(RecognizerError::Busy) => self.unasked = Some(job),
+            Err(_) => self.call.apply(now, Action::NotHeard { job }),
+        }
+    }
+
+    fn retry(&mut self, now: Instant) {
+        if let Some(job) = self.unasked.take() {
+            self.recognize(now, job);
+        }
+        self.say_unsaid(now);
+    }
+
+    fn say_unsaid(&mut self, now: Instant) {
+        while let Some((clause, text)) = self.unsaid.pop_front() {
+            match self.lines.synthesizer.say(clause, &text) {
+                Ok(()) => self.at_synthesizer.push_back(clause),
+                Err(SynthesizerError::Full | SynthesizerError::Busy) => {
+                    return self.unsaid.push_front((clause, text));
+                }
+                Err(error) => {
+                    warn!(call = %self.id, %error, "a clause could not be spoken");
+                    self.call.apply(now, Action::ClauseFailed(clause));
+                }
+            }
+        }
+    }
+
+    fn read_thoughts(&mut self, now: Instant) {
+        while let Some(thought) = self.thoughts.as_mut().and_then(|t| t.try_recv().ok()) {
+            let action = match thought {
+                Thought::Clause { utterance, text } => Action::Thought { utterance, clause: text },
+                Thought::End { utterance } => Action::ThoughtEnded { utterance },
+                Thought::Failed { utterance } => Action::ThoughtFailed { utterance },
+            };
+            self.apply(now, action);
+        }
+    }
+
+    /// The only door to the store: no permit, no line.
+    fn remember(&mut self, line: Line) {
+        let Some(permit) = self.call.gate().permit(Scope::Transcript) else { return };
+        if self.lost_lines > 0 && self.around.store.append_gap(&permit, self.lost_lines).is_ok() {
+            self.lost_lines = 0;
+        }
+        if self.around.store.append(&permit, line).is_err() {
+            self.lost_lines += 1;
+            metrics::counter!("dauys_transcript_gaps_total").increment(1);
+        }
+    }
+
+    fn hang_up(&mut self, now: Instant, cause: EndCause) {
+        (self.around.hang_up)();
+        self.finish(now, cause);
+    }
+
+    fn finish(&mut self, _now: Instant, cause: EndCause) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.summary.end(cause);
+        info!(call = %self.id, cause = cause.word(), "call ended");
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        self.summary.media(&self.leg.stats());
+        self.summary.consent(self.call.gate().state());
+        let record = self.summary.record();
+        if self.ended {
+            self.around.registry.ended(self.id);
+            if self.around.store.record(record).is_err() {
+                warn!(call = %self.id, "the store's queue is full; this call's record is lost");
+            }
+        } else {
+            self.around.registry.update(record);
+        }
+    }
+}

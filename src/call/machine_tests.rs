@@ -1,0 +1,319 @@
+//! Scripts of whole calls on virtual time: a caller who speaks, an agent file that answers, no engine.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::*;
+use crate::privacy::Scope;
+
+const AGENT: &str = include_str!("../../configs/agents/front-desk.toml");
+const TICK: Duration = Duration::from_millis(20);
+/// What the engines of these tests take.
+const RECOGNITION: Duration = Duration::from_millis(40);
+const SCORE: Duration = Duration::from_millis(60);
+const CHARS_PER_S: usize = 15;
+
+struct Stage {
+    call: Call,
+    began: Instant,
+    now: Instant,
+    at_ms: u64,
+    log: Vec<String>,
+    due: VecDeque<(Instant, Action)>,
+    caller: (String, f32),
+    texts: HashMap<ClauseId, String>,
+    playing: Option<(ClauseId, u32)>,
+    queue: VecDeque<ClauseId>,
+    released: Option<u64>,
+    ended: bool,
+}
+
+impl Stage {
+    #[allow(clippy::disallowed_methods)]
+    fn new(llm: bool) -> Self {
+        let began = Instant::now();
+        let config = CallConfig { turn: Turn::default(), silence_ms: 7000, duration_s_max: 600, llm };
+        let agent = Arc::new(Agent::parse(AGENT).expect("the demo agent"));
+        let monday = jiff::civil::date(2026, 11, 23);
+        Self {
+            call: Call::new(began, CallId(1), agent, monday, config),
+            began,
+            now: began,
+            at_ms: 0,
+            log: vec![],
+            due: VecDeque::new(),
+            caller: (String::new(), 0.9),
+            texts: HashMap::new(),
+            playing: None,
+            queue: VecDeque::new(),
+            released: None,
+            ended: false,
+        }
+    }
+
+    fn apply(&mut self, action: Action) {
+        self.call.apply(self.now, action);
+        while let Some(effect) = self.call.poll() {
+            self.effect(effect);
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        let (text, score) = self.caller.clone();
+        match effect {
+            Effect::Recognize(job) => self.due.push_back((self.now + RECOGNITION, Action::Heard { job, text })),
+            Effect::Score(job) => self.due.push_back((self.now + SCORE, Action::Scored { job, finished: score })),
+            Effect::Say { clause, text } => {
+                self.texts.insert(clause, text);
+                self.queue.push_back(clause);
+            }
+            Effect::Release { utterance } => self.released = Some(utterance),
+            Effect::Cancel { utterance } => self.queue.retain(|c| c.utterance != utterance),
+            Effect::StopPlayout => {
+                if let Some((clause, played_ms)) = self.playing.take() {
+                    self.log.push("agent stops".into());
+                    self.call.apply(self.now, Action::ClauseCut { clause, played_ms });
+                }
+            }
+            Effect::Duck(on) => self.log.push(if on { "agent quieter".into() } else { "agent louder".into() }),
+            Effect::Think { prompt, .. } => self.log.push(format!("asks the model, {} lines", prompt.len())),
+            Effect::Remember(line) => {
+                let kept = self.call.gate().permit(Scope::Transcript).is_some();
+                let kept = if kept { "kept" } else { "not kept" };
+                self.log.push(format!("{kept} {}: {}", line.speaker.word(), line.text));
+            }
+            Effect::Purge => self.log.push("purged".into()),
+            Effect::TurnDone(t) => {
+                self.log.push(format!("turn {} {} committed +{}", t.turn, t.judgement.word(), t.committed_ms));
+            }
+            Effect::HangUp(cause) => {
+                self.ended = true;
+                self.log.push(format!("hangs up: {}", cause.word()));
+            }
+            Effect::ForgetAudio { .. } | Effect::StopThinking => {}
+        }
+    }
+
+    fn tick(&mut self, speech: f32) {
+        self.now += TICK;
+        self.at_ms += 20;
+        while let Some(at) = self.due.iter().position(|(t, _)| *t <= self.now) {
+            let (_, action) = self.due.remove(at).expect("it is there");
+            self.apply(action);
+        }
+        self.play();
+        self.apply(Action::Frame { at: MediaTime::from_ms(self.at_ms), speech });
+    }
+
+    fn play(&mut self) {
+        if self.playing.is_none() {
+            let next = self.queue.front().copied().filter(|c| Some(c.utterance) == self.released);
+            let Some(clause) = next else { return };
+            self.queue.pop_front();
+            self.log.push(format!("agent: {}", self.texts[&clause]));
+            self.playing = Some((clause, 0));
+            self.apply(Action::ClauseEnded(clause));
+            return self.apply(Action::ClauseStarted(clause));
+        }
+        if let Some((clause, ms)) = &mut self.playing {
+            *ms += 20;
+            if *ms as usize * CHARS_PER_S / 1000 >= self.texts[clause].chars().count() {
+                let clause = *clause;
+                self.playing = None;
+                self.apply(Action::ClausePlayed(clause));
+            }
+        }
+    }
+
+    /// Lets `ms` pass, at most until the agent falls silent if `until_quiet`.
+    fn run(&mut self, ms: u32, speech: f32, until_quiet: bool) {
+        for _ in 0..ms / 20 {
+            if self.ended || (until_quiet && !self.call.mouth.speaking()) {
+                return;
+            }
+            self.tick(speech);
+        }
+    }
+
+    fn step(&mut self, step: &str) {
+        let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
+        let ms = || rest.parse().expect("milliseconds");
+        match word {
+            "start" => self.apply(Action::Started),
+            "listen" => self.run(60_000, 0.02, true),
+            "wait" => self.run(ms(), 0.02, false),
+            "key" => self.apply(Action::Digit(rest.chars().next().expect("a key"))),
+            "bye" => self.apply(Action::HungUp(EndCause::CallerHungUp)),
+            "noise" => {
+                self.caller = (String::new(), 0.5);
+                self.run(ms(), 0.9, false);
+                self.run(1000, 0.02, false);
+            }
+            // A second of speech (or as said: `speak 300 uh huh`), then silence.
+            "speak" => {
+                let (first, others) = rest.split_once(' ').unwrap_or((rest, ""));
+                let (ms, text) = first.parse().map_or((1000, rest), |ms| (ms, others));
+                let (text, score) = text.split_once(" ?").map_or((text, 0.9), |(t, s)| (t, s.parse().expect("score")));
+                self.caller = (text.to_owned(), score);
+                self.run(ms, 0.95, false);
+                self.run(1000, 0.02, false);
+            }
+            _ => panic!("no such step: {step}"),
+        }
+    }
+}
+
+/// Lines with `>` happen; the others must be found in the log since the last `>`, in order.
+/// A line with `!` must not be found there.
+fn check(script: &str) {
+    check_with(script, false);
+}
+
+fn check_with(script: &str, llm: bool) {
+    let mut stage = Stage::new(llm);
+    let mut at = 0;
+    for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        if let Some(step) = line.strip_prefix("> ") {
+            stage.log.clear();
+            at = 0;
+            stage.step(step);
+        } else if let Some(absent) = line.strip_prefix("! ") {
+            assert!(!stage.log.iter().any(|l| l.contains(absent)), "{absent:?} in {:#?}", stage.log);
+        } else {
+            let found = stage.log[at..].iter().position(|l| l.contains(line));
+            at += found.unwrap_or_else(|| panic!("{line:?} not in {:#?} from {at}", stage.log)) + 1;
+        }
+    }
+    assert!(stage.now >= stage.began);
+}
+
+#[test]
+fn a_question_after_consent_is_answered_and_kept() {
+    check(
+        "> start
+         > listen
+         not kept agent:
+         > speak Yes.
+         turn 1 finished committed +200
+         agent:
+         > listen
+         kept agent:
+         > speak What time do you open on Saturday?
+         kept caller: What time do you open on Saturday?
+         turn 2 finished committed +200
+         nine
+         > listen
+         nine",
+    );
+}
+
+#[test]
+fn refusal_silence_and_hanging_up_keep_nothing() {
+    check(
+        "> start
+         > listen
+         > speak No, thank you.
+         > listen
+         ! kept caller
+         > speak What time do you open on Saturday?
+         not kept caller
+         nine",
+    );
+    check("> start\n> listen\n> wait 8000\nturn 1 silence\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller");
+    check("> start\n> bye\n> speak Yes.\n! kept");
+}
+
+#[test]
+fn keys_answer_the_question_but_not_before_it_was_heard() {
+    check("> start\n> listen\n> key 1\n> listen\nturn 1 key\nkept agent");
+    check("> start\n> listen\n> key 2\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller");
+    check("> start\n> wait 400\n> key 1\n! turn\n> listen\nnot kept agent");
+}
+
+#[test]
+fn an_unclear_answer_is_asked_again_once_and_then_refused() {
+    check(
+        "> start
+         > listen
+         > speak Blue elephants sing.
+         agent:
+         > listen
+         > speak Blue elephants sing.
+         > listen
+         > speak When are you open?
+         not kept caller",
+    );
+}
+
+#[test]
+fn a_caller_who_goes_straight_to_business_has_not_agreed() {
+    check("> start\n> listen\n> speak What time do you open on Saturday?\nnot kept caller\nnine");
+}
+
+#[test]
+fn withdrawal_purges_and_keeps_no_more() {
+    check(
+        "> start
+         > listen
+         > key 1
+         > listen
+         > speak Please delete my recording.
+         purged
+         ! kept caller
+         > listen
+         > speak When are you open?
+         not kept caller",
+    );
+}
+
+#[test]
+fn an_unfinished_sentence_waits_and_a_pause_drops_the_draft() {
+    check("> start\n> listen\n> key 1\n> listen\n> speak I'd like to\nunfinished committed +900");
+    check("> start\n> listen\n> key 1\n> listen\n> speak When are you open? ?0.3\nunsure committed +460");
+}
+
+#[test]
+fn a_real_interruption_stops_the_agent_and_the_history_keeps_what_was_heard() {
+    check(
+        "> start
+         > listen
+         > key 1
+         > listen
+         > speak How much is a cleaning?
+         agent:
+         > speak 900 Actually, what about Sunday?
+         agent quieter
+         agent stops
+         kept caller: Actually, what about Sunday?
+         agent:",
+    );
+}
+
+#[test]
+fn a_backchannel_or_a_cough_does_not_stop_the_agent() {
+    let opening = "> start\n> listen\n> key 1\n> listen\n> speak Is there parking near the clinic?\nagent:\n";
+    check(&format!("{opening}> speak 300 Uh huh.\nagent quieter\nagent louder\n! agent stops\n! kept caller"));
+    check(&format!("{opening}> noise 200\nagent quieter\nagent louder\n! agent stops"));
+}
+
+#[test]
+fn what_must_be_heard_cannot_be_talked_over() {
+    check("> start\n> wait 200\n> speak 900 What time do you open on Saturday?\n! agent stops\n! turn");
+}
+
+#[test]
+fn nobody_there_ends_the_call() {
+    check("> start\n> listen\n> wait 60000\nhangs up: silence");
+}
+
+#[test]
+fn goodbye_ends_the_call() {
+    check("> start\n> listen\n> key 2\n> listen\n> speak Thank you, goodbye.\nagent:\n> listen\nhangs up: completed");
+}
+
+#[test]
+fn the_model_is_asked_only_for_what_the_flows_do_not_cover() {
+    let opening = "> start\n> listen\n> key 1\n> listen\n";
+    check_with(&format!("{opening}> speak Who won the match last night?\nasks the model"), true);
+    check_with(&format!("{opening}> speak When are you open?\nagent:\n! asks the model"), true);
+    check_with(&format!("{opening}> speak Who won the match last night?\nagent:\n! asks the model"), false);
+}

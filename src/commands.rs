@@ -1,0 +1,190 @@
+//! What each command does, in terms of the library. Nothing else depends on this file.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use dauys::caller::console::Console;
+use dauys::caller::script::{Item, Script, ScriptOptions, write_wav};
+use dauys::caller::{self, CallOptions};
+use dauys::config::Config;
+use dauys::dialogue::Agent;
+use dauys::gateway::{Gateway, load_agents};
+use models::manifest::{Group, Manifest, Row, Status};
+use models::pull::Bar;
+
+use crate::{Call, Command, Models, Serve};
+
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Serve(options) => runtime()?.block_on(serve(options)),
+        Command::Check { file } => check(&file),
+        Command::Models { what } => models_command(&what),
+        Command::Call(options) => runtime()?.block_on(call(options)),
+        Command::Console { config } => runtime()?.block_on(console(&config)),
+    }
+}
+
+/// For people, on stderr; a stderr that cannot be written is no reason to stop.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the system gives no threads")
+}
+
+async fn serve(options: Serve) -> Result<ExitCode> {
+    let mut config = Config::load(&options.config)?;
+    if let Some(ip) = options.public {
+        let any: IpAddr = if ip.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+        config.sip.bind.set_ip(any);
+        config.sip.advertised = Some(ip);
+        config.http.bind.set_ip(any);
+    }
+    if let Some(dir) = options.data {
+        config.store.dir = dir;
+    }
+    if let Some(dir) = options.models {
+        config.models.dir = Some(dir);
+    }
+    let public = config.sip.advertised;
+    let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;
+    let host = public.unwrap_or(running.sip.ip());
+    let (sip, http) = (running.sip.port(), running.http.port());
+    println!("\nDauys is ready.\n");
+    println!("  Call      sip:front-desk@{host}:{sip}    (any SIP phone, UDP, no registration)");
+    println!("  Open      http://{host}:{http}/    (calls, timings, transcripts)");
+    println!("  Ask       \"What time do you open on Saturday?\"");
+    println!("  No phone? dauys console, or: dauys call sip:front-desk@{host}:{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav");
+    println!("\nCtrl-C ends every call politely and stops.");
+    stop_signal().await?;
+    say("stopping: every call gets its BYE ...");
+    running.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn check(file: &Path) -> Result<ExitCode> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    // An agent file has a greeting and no [[agent]] list.
+    let is_agent = text.parse::<toml::Table>().is_ok_and(|t| t.contains_key("greeting") && !t.contains_key("agent"));
+    if is_agent {
+        let agent = Agent::parse(&text).with_context(|| file.display().to_string())?;
+        println!("{}: a good agent, {} fixed sentences", file.display(), agent.fixed_sentences().len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = Config::load(file)?;
+    let agents = load_agents(&config)?;
+    println!("{}: good", file.display());
+    for agent in agents {
+        println!("  agent {}", agent.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn call(options: Call) -> Result<ExitCode> {
+    let keys = options.keys.map(Item::Keys);
+    let recordings = options.play.into_iter().map(Item::Recording);
+    let mut script = Script::load(ScriptOptions {
+        items: keys.into_iter().chain(recordings).collect(),
+        pause_ms: options.pause_ms,
+        record: options.record.is_some(),
+    })?;
+    let how = CallOptions { target: options.target, duration_max: Duration::from_secs(options.seconds_max) };
+    let mut report = caller::call(&how, &mut script).await?;
+    let (turns, heard) = script.turns();
+    report.turns = turns;
+    if let (Some(path), Some(heard)) = (options.record, heard) {
+        write_wav(&path, &heard)?;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{}", report.text());
+    }
+    let answered = report.turns.iter().all(|t| t.voice_to_voice_ms.is_some());
+    Ok(if answered { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// The whole road: an own gateway on free ports, and a call to it from this machine's sound card.
+async fn console(config: &Path) -> Result<ExitCode> {
+    let mut config = Config::load(config)?;
+    config.sip.bind = ([127, 0, 0, 1], 0).into();
+    config.http.bind = ([127, 0, 0, 1], 0).into();
+    let mut party = Console::open()?;
+    let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;
+    say("Speak; wear headphones, or the agent hears itself. Ctrl-C hangs up.");
+    let how = CallOptions {
+        target: format!("sip:front-desk@{}", running.sip),
+        duration_max: Duration::from_secs(3600),
+    };
+    tokio::select! {
+        report = caller::call(&how, &mut party) => println!("{}", report?.text()),
+        stopped = stop_signal() => stopped?,
+    }
+    running.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn models_command(what: &Models) -> Result<ExitCode> {
+    let dir = models::default_models_dir();
+    match what {
+        Models::List => list(&dir),
+        Models::Pull { groups } => pull(&dir, groups),
+        Models::Verify => verify(&dir),
+    }
+}
+
+fn list(dir: &Path) -> Result<ExitCode> {
+    let manifest = Manifest::builtin()?;
+    print_rows(dir, manifest.list(dir));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(dir: &Path) -> Result<ExitCode> {
+    let manifest = Manifest::builtin()?;
+    let rows = manifest.verify(dir);
+    let good = rows.iter().all(|r| r.status == Status::Present);
+    print_rows(dir, rows);
+    if !good {
+        bail!("not every model is whole; run: dauys models pull");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pull(dir: &Path, groups: &[String]) -> Result<ExitCode> {
+    let groups: Vec<Group> = if groups.is_empty() {
+        Group::ALL.to_vec()
+    } else {
+        groups.iter().map(|g| g.parse()).collect::<Result<_, _>>()?
+    };
+    let mut bar = Bar::new();
+    let report = models::pull::pull(&Manifest::builtin()?, &groups, dir, &mut |p| bar.show(p))?;
+    println!("models in {}: {} fetched, {} were here", dir.display(), report.fetched.len(), report.present.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_rows(dir: &Path, rows: Vec<Row>) {
+    println!("{}", dir.display());
+    for row in rows {
+        let size_mb = row.size as f64 / 1e6;
+        let status = format!("{:?}", row.status).to_lowercase();
+        println!("  {:<28} {:<10} {size_mb:>8.1} MB  {status:<10} {}", row.name, row.group.as_str(), row.licence);
+    }
+}

@@ -1,0 +1,171 @@
+//! The agent file as TOML has it: every key there is, nothing checked beyond types. An unknown key is
+//! an error here; what the values mean is `check`'s business.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A text with its place in the file.
+pub(crate) type Text = Spanned<String>;
+pub(crate) type Texts = Spanned<Vec<Text>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub name: Text,
+    pub language: Text,
+    pub voice: Text,
+    pub greeting: Say,
+    pub consent: Consent,
+    pub hours: Option<Spanned<Hours>>,
+    #[serde(default)]
+    pub kinds: BTreeMap<String, BTreeMap<String, Texts>>,
+    pub fact: Spanned<Vec<Fact>>,
+    #[serde(default)]
+    pub form: Vec<Form>,
+    pub human: Human,
+    pub repeat: Repeat,
+    pub bye: AskSay,
+    pub withdraw: AskSay,
+    pub interrupt: AskSay,
+    pub abandon: AskSay,
+    pub idle: Idle,
+    pub silence: Silence,
+    pub unclear: SayList,
+    pub fallback: SayList,
+    #[serde(default)]
+    pub keys: BTreeMap<String, Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Say {
+    pub say: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SayList {
+    pub say: Texts,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskSay {
+    pub ask: Texts,
+    pub say: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Consent {
+    pub ask: Text,
+    pub granted: Text,
+    pub refused: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hours {
+    pub monday: Text,
+    pub tuesday: Text,
+    pub wednesday: Text,
+    pub thursday: Text,
+    pub friday: Text,
+    pub saturday: Text,
+    pub sunday: Text,
+    /// Dates on which the place is closed whatever the weekday, `2026-12-25`.
+    #[serde(default)]
+    pub closed: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fact {
+    pub id: Text,
+    pub ask: Texts,
+    pub say: Text,
+    /// `day`, or a name under `[kinds]`: the answer then depends on which one the caller named.
+    pub by: Option<Text>,
+    #[serde(default)]
+    pub answers: BTreeMap<String, Text>,
+    /// With `by = "day"`: the answer for a date in `hours.closed`.
+    pub closed: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Form {
+    pub id: Text,
+    /// `booking` or `cancelling`.
+    pub kind: Text,
+    pub ask: Texts,
+    pub start: Text,
+    pub confirm: Text,
+    /// What to say to a "no" without a reason: booking asks what to change, cancelling ends here.
+    pub change: Text,
+    pub done: Text,
+    pub slot: Spanned<Vec<Slot>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slot {
+    /// `day`, `time`, `name` or `phone`.
+    pub name: Text,
+    pub ask: Text,
+    pub again: Texts,
+    /// What callers call this slot: "no, the day is wrong".
+    #[serde(default)]
+    pub called: Vec<Text>,
+    /// Another slot that does instead: a phone number for a name.
+    pub instead: Option<Text>,
+    /// Day: the place is closed then.
+    pub closed: Option<Text>,
+    /// Day: too far ahead.
+    pub far: Option<Text>,
+    pub days_ahead_max: Option<Spanned<u16>>,
+    /// Time: outside opening hours.
+    pub outside: Option<Text>,
+    /// Time: the last appointment begins this long before closing.
+    pub minutes_before_closing: Option<Spanned<u16>>,
+    /// Phone: said when the number so far is too short.
+    pub more: Option<Text>,
+    pub digits_min: Option<Spanned<u8>>,
+    pub digits_max: Option<Spanned<u8>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Human {
+    pub ask: Texts,
+    pub say: Text,
+    /// Said after too many misunderstandings: shall I put you through?
+    pub offer: Text,
+    /// A SIP URI or an extension.
+    pub target: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Repeat {
+    pub ask: Texts,
+    pub nothing: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Idle {
+    /// To a "yes" that answers nothing.
+    pub yes: Text,
+    /// To a "no" that answers nothing.
+    pub no: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Silence {
+    pub say: Texts,
+    pub bye: Text,
+}

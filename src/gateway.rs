@@ -1,0 +1,312 @@
+//! The gateway: everything that is started once, and what each new call takes from it. It handles no
+//! message and no sample itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use models::{Engines, EnginesConfig, Language, VoiceName};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::info;
+
+use crate::call::driver::{Lines, Surroundings, Think};
+use crate::call::registry::Registry;
+use crate::call::{CallConfig, CallId};
+use crate::config::{Config, RecognizerKind};
+use crate::dialogue::Agent;
+use crate::http;
+use crate::llm;
+use crate::net::ports::Ports;
+use crate::net::shard::Shard;
+use crate::net::sip::{SipDriver, SipError, SipSocket};
+use crate::store::{OpenError, Sqlite, TranscriptStore};
+use crate::telemetry;
+
+/// What a refused caller is told to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot read the agent file {path}: {source}")]
+    AgentUnreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {source}")]
+    Agent { path: PathBuf, source: crate::dialogue::AgentError },
+    #[error("{path}: {detail}")]
+    AgentName { path: PathBuf, detail: String },
+    #[error(transparent)]
+    Sip(#[from] SipError),
+    #[error(transparent)]
+    Http(#[from] http::HttpError),
+    #[error(transparent)]
+    Models(#[from] models::LoadError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error(transparent)]
+    Llm(#[from] llm::LlmError),
+    #[error("cannot start a thread or a timer: {0}")]
+    System(#[from] std::io::Error),
+    #[error("the metrics recorder did not start: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Why a call is refused before an answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    #[error("no agent answers this number")]
+    NoAgent,
+    #[error("no codec in common; offer PCMU or PCMA")]
+    NoCommonCodec,
+    #[error("as many calls as configured are in progress")]
+    Full,
+    #[error("no media port is free")]
+    NoPorts,
+    #[error("the speech engines have no place")]
+    NoSlot,
+    #[error("the caller is gone already")]
+    Gone,
+}
+
+impl Refused {
+    /// A metric label.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NoAgent => "no_agent",
+            Self::NoCommonCodec => "no_common_codec",
+            Self::Full => "full",
+            Self::NoPorts => "no_ports",
+            Self::NoSlot => "no_slot",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The SIP status that says it.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NoAgent => 404,
+            Self::NoCommonCodec => 488,
+            Self::Full | Self::NoPorts | Self::NoSlot => 503,
+            Self::Gone => 487,
+        }
+    }
+
+    pub fn retry_after(&self) -> Option<Duration> {
+        (self.status() == 503).then_some(RETRY_AFTER)
+    }
+}
+
+/// An agent, ready to answer.
+pub struct LoadedAgent {
+    /// The file's name without folder and ending.
+    pub name: String,
+    pub agent: Arc<Agent>,
+    language: Language,
+    voice: VoiceName,
+    numbers: Vec<String>,
+}
+
+/// Everything one admitted call holds.
+pub struct Admission {
+    pub id: CallId,
+    pub agent: Arc<LoadedAgent>,
+    pub shard: usize,
+    pub poked: Arc<AtomicBool>,
+    pub lines: Lines,
+    pub place: OwnedSemaphorePermit,
+}
+
+pub struct Gateway {
+    pub config: Config,
+    pub registry: Arc<Registry>,
+    pub store: Sqlite,
+    pub ports: Ports,
+    pub metrics: PrometheusHandle,
+    agents: Vec<Arc<LoadedAgent>>,
+    engines: Engines,
+    shards: Vec<Shard>,
+    next_shard: AtomicUsize,
+    places: Arc<Semaphore>,
+    think: Option<Think>,
+    stop: watch::Sender<bool>,
+}
+
+/// A started gateway; dropping it does not stop it, `stop` does.
+pub struct Running {
+    pub gateway: Arc<Gateway>,
+    pub sip: std::net::SocketAddr,
+    pub http: std::net::SocketAddr,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Ends every call with a BYE, then the servers.
+    pub async fn stop(self) {
+        let _ = self.gateway.stop.send(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.gateway.store.flush().await;
+    }
+}
+
+/// Reads the agents a configuration names; `dauys check` needs no more.
+pub fn load_agents(config: &Config) -> Result<Vec<Arc<LoadedAgent>>, StartError> {
+    config.agents.iter().map(|a| load_agent(&a.file, &a.numbers).map(Arc::new)).collect()
+}
+
+fn load_agent(path: &std::path::Path, numbers: &[String]) -> Result<LoadedAgent, StartError> {
+    let path = path.to_path_buf();
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| StartError::AgentUnreadable { path: path.clone(), source })?;
+    let agent = Agent::parse(&text).map_err(|source| StartError::Agent { path: path.clone(), source })?;
+    let named = |e: models::NameError| StartError::AgentName { path: path.clone(), detail: e.to_string() };
+    let language = Language::parse(agent.language()).map_err(named)?;
+    let voice = VoiceName::parse(agent.voice()).map_err(named)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(LoadedAgent { name, agent: Arc::new(agent), language, voice, numbers: numbers.to_vec() })
+}
+
+/// What the engines must be able to do for these agents.
+pub fn engines_config(config: &Config, agents: &[Arc<LoadedAgent>]) -> EnginesConfig {
+    let mut engines = EnginesConfig {
+        slots: u32::try_from(config.calls.max).unwrap_or(u32::MAX),
+        ..EnginesConfig::default()
+    };
+    if let Some(dir) = &config.models.dir {
+        engines.models_dir.clone_from(dir);
+    }
+    if let Some(dir) = &config.models.clips {
+        engines.cache_dir.clone_from(dir);
+    }
+    for agent in agents {
+        let kind = match config.models.recognizer {
+            Some(RecognizerKind::Moonshine) => models::RecognizerKind::Moonshine,
+            Some(RecognizerKind::Whisper) => models::RecognizerKind::Whisper,
+            None if agent.language.as_str() == "en" => models::RecognizerKind::Moonshine,
+            None => models::RecognizerKind::Whisper,
+        };
+        engines.recognizers.insert(agent.language.clone(), kind);
+        if !engines.voices.contains(&agent.voice) {
+            engines.voices.push(agent.voice.clone());
+        }
+    }
+    engines
+}
+
+impl Gateway {
+    /// Binds, loads, warms and starts everything, or says what is in the way.
+    /// `progress` is told in plain words what is being done.
+    pub async fn start(config: Config, progress: &(dyn Fn(&str) + Sync)) -> Result<Running, StartError> {
+        let agents = load_agents(&config)?;
+        let sip = SipSocket::bind(config.sip.bind).await?;
+        let http = http::bind(config.http.bind).await?;
+        let store = Sqlite::open(&config.store.dir).await?;
+        progress("loading the speech models");
+        let engines = Engines::load(&engines_config(&config, &agents))?;
+        prepare(&engines, &agents, progress);
+        let (sip_address, http_address) = (sip.address()?, http.local_addr()?);
+        let gateway = Arc::new(Self {
+            registry: Arc::default(),
+            ports: Ports::new(config.sip.bind.ip(), config.rtp.ports),
+            metrics: telemetry::init_metrics()?,
+            shards: (0..config.rtp.shards).map(Shard::spawn).collect::<Result<_, _>>()?,
+            next_shard: AtomicUsize::new(0),
+            places: Arc::new(Semaphore::new(config.calls.max)),
+            think: config.llm.as_ref().map(llm::think).transpose()?,
+            stop: watch::Sender::new(false),
+            store,
+            agents,
+            engines,
+            config,
+        });
+        // Fails here rather than in the middle of a call.
+        getrandom::fill(&mut [0; 16])?;
+        let driver = SipDriver::new(Arc::clone(&gateway), sip)?;
+        let tasks = vec![
+            tokio::spawn(driver.run()),
+            tokio::spawn(http::serve(http, Arc::clone(&gateway))),
+        ];
+        info!(sip = %sip_address, http = %http_address, "ready");
+        Ok(Running { gateway, sip: sip_address, http: http_address, tasks })
+    }
+
+    /// The first agent that answers this called user part.
+    pub fn route(&self, called: &str) -> Option<Arc<LoadedAgent>> {
+        let answers = |a: &&Arc<LoadedAgent>| a.numbers.is_empty() || a.numbers.iter().any(|n| n == called);
+        self.agents.iter().find(answers).cloned()
+    }
+
+    /// Takes a place, a shard and the engines' lines for one call.
+    pub fn admit(&self, agent: Arc<LoadedAgent>) -> Result<Admission, Refused> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refused::Full)?;
+        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        let poked = Arc::new(AtomicBool::new(false));
+        let wake = self.shards.get(shard).ok_or(Refused::Full)?.waker(&poked);
+        let engine = |_| Refused::NoSlot;
+        let lines = Lines {
+            recognizer: self.engines.recognizer(&agent.language, Arc::clone(&wake)).map_err(engine)?,
+            synthesizer: self.engines.synthesizer(&agent.voice, Arc::clone(&wake)).map_err(engine)?,
+            vad: self.engines.vad(),
+            turn: self.engines.turn_detector(wake).map_err(engine)?,
+        };
+        let id = CallId(self.random_seed() as u64);
+        Ok(Admission { id, agent, shard, poked, lines, place })
+    }
+
+    pub fn surroundings(&self, hang_up: Box<dyn Fn() + Send>, place: OwnedSemaphorePermit) -> Surroundings {
+        Surroundings {
+            store: Arc::new(self.store.clone()) as Arc<dyn TranscriptStore>,
+            registry: Arc::clone(&self.registry),
+            think: self.think.clone(),
+            hang_up,
+            place,
+        }
+    }
+
+    pub fn call_config(&self) -> CallConfig {
+        CallConfig {
+            turn: self.config.turn,
+            silence_ms: self.config.calls.silence_ms,
+            duration_s_max: self.config.calls.duration_s_max,
+            llm: self.think.is_some(),
+        }
+    }
+
+    pub fn shard(&self, number: usize) -> Option<&Shard> {
+        self.shards.get(number)
+    }
+
+    /// From the system's generator. It was asked once at start, so a failure here is next to impossible;
+    /// a weak identifier is then better than a dropped call.
+    pub fn random_seed(&self) -> u128 {
+        let mut bytes = [0; 16];
+        if getrandom::fill(&mut bytes).is_err() {
+            return crate::clock::unix_ms().unsigned_abs().into();
+        }
+        u128::from_le_bytes(bytes)
+    }
+
+    /// Resolves when the gateway is told to stop.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // The sender lives as long as the gateway; its loss means the same.
+            let _ = stop.wait_for(|stopped| *stopped).await;
+        }
+    }
+}
+
+/// Speaks every fixed sentence once, so that callers never wait for one.
+fn prepare(engines: &Engines, agents: &[Arc<LoadedAgent>], progress: &(dyn Fn(&str) + Sync)) {
+    for agent in agents {
+        let sentences = agent.agent.fixed_sentences();
+        progress(&format!("preparing {} fixed sentences of {}", sentences.len(), agent.name));
+        if let Err(error) = engines.prepare(&agent.voice, &sentences) {
+            // They are then spoken when needed, only later.
+            tracing::warn!(agent = %agent.name, %error, "fixed sentences could not be prepared");
+        }
+    }
+}

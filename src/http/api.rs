@@ -1,0 +1,141 @@
+//! The read API. Errors are JSON that says what to do; a transcript is shown only where it was granted.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::call::{CallId, TurnRecord};
+use crate::clock;
+use crate::gateway::Gateway;
+use crate::store::{CallRecord, MediaRecord, Row, StoreError};
+
+/// Calls in one answer at most.
+const CALLS_MAX: u32 = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<u32>,
+}
+
+/// A call on the wire. Times are RFC 3339; per-turn times are milliseconds after the caller's last speech.
+#[derive(Serialize)]
+struct CallBody {
+    id: String,
+    agent: String,
+    /// `active` or why it ended.
+    state: String,
+    started: String,
+    ended: Option<String>,
+    codec: String,
+    consent: String,
+    media: MediaRecord,
+    turns: Vec<TurnRecord>,
+}
+
+impl From<CallRecord> for CallBody {
+    fn from(r: CallRecord) -> Self {
+        Self {
+            id: r.id.to_string(),
+            agent: r.agent,
+            state: r.state,
+            started: clock::rfc3339(r.started_unix_ms),
+            ended: r.ended_unix_ms.map(clock::rfc3339),
+            codec: r.codec,
+            consent: r.consent,
+            media: r.media,
+            turns: r.turns,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct CallsBody {
+    calls: Vec<CallBody>,
+}
+
+#[derive(Serialize)]
+struct TranscriptBody {
+    id: String,
+    consent: String,
+    lines: Vec<Row>,
+}
+
+pub enum ApiError {
+    BadId,
+    Unknown,
+    NotGranted { consent: String },
+    Store(StoreError),
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::BadId => (StatusCode::BAD_REQUEST, "a call's id is sixteen hex digits, as /api/v1/calls lists it".into()),
+            Self::Unknown => (StatusCode::NOT_FOUND, "no such call; /api/v1/calls lists them".into()),
+            Self::NotGranted { consent } => {
+                (StatusCode::FORBIDDEN, format!("no transcript was kept: consent is '{consent}'"))
+            }
+            Self::Store(e) => {
+                tracing::warn!(error = %e, "the store could not be read");
+                (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again, then look at the log".into())
+            }
+        };
+        (status, Json(serde_json::json!({ "error": error }))).into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+/// 200 while calls can be taken: the engines are loaded (or nothing would serve) and the store answers.
+pub async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
+    if gateway.store.healthy().await {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n")
+    }
+}
+
+pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> String {
+    gateway.metrics.run_upkeep();
+    gateway.metrics.render()
+}
+
+/// Calls in progress, then ended ones, newest first.
+pub async fn calls(State(gateway): State<Arc<Gateway>>, Query(query): Query<ListQuery>) -> Result<impl IntoResponse, ApiError> {
+    let limit = query.limit.unwrap_or(50).min(CALLS_MAX);
+    let mut records = gateway.registry.active();
+    records.sort_by_key(|r| std::cmp::Reverse(r.started_unix_ms));
+    records.extend(gateway.store.calls(limit).await?);
+    records.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Json(CallsBody { calls: records.into_iter().map(CallBody::from).collect() }))
+}
+
+pub async fn call(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    find(&gateway, &id).await.map(|r| Json(CallBody::from(r)))
+}
+
+pub async fn transcript(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let record = find(&gateway, &id).await?;
+    if !record.consent.starts_with("granted") {
+        return Err(ApiError::NotGranted { consent: record.consent });
+    }
+    let lines = gateway.store.transcript(record.id).await?;
+    Ok(Json(TranscriptBody { id: record.id.to_string(), consent: record.consent, lines }))
+}
+
+async fn find(gateway: &Gateway, id: &str) -> Result<CallRecord, ApiError> {
+    let id = CallId::parse(id).ok_or(ApiError::BadId)?;
+    match gateway.registry.get(id) {
+        Some(record) => Ok(record),
+        None => gateway.store.call(id).await?.ok_or(ApiError::Unknown),
+    }
+}

@@ -1,0 +1,208 @@
+//! The optional language model: any OpenAI-compatible endpoint, streamed, cut into clauses. It is asked
+//! only for what the flows do not cover, and its failure is the flows' fallback, never silence.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::call::PromptLine;
+use crate::call::driver::{Think, Thought};
+use crate::config::Llm;
+
+/// Clauses between the model and the synthesizer; when full, the model's stream waits.
+const CLAUSES: usize = 8;
+/// An answer on the phone is short; what comes after is dropped.
+const CHARS_MAX: usize = 600;
+/// One event of the stream; a longer one is not from a sane server.
+const EVENT_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum LlmError {
+    #[error("[llm] key_env names {0}, which is not set; export it or remove key_env")]
+    NoKey(String),
+    #[error("the HTTP client did not start: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StreamError {
+    #[error("the endpoint did not answer: {0}")]
+    Http(#[from] reqwest::Error),
+    #[error("the endpoint sent an event that is not JSON")]
+    Event,
+    #[error("the endpoint sent an event over {EVENT_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("nobody listens any more")]
+    Dropped,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    choices: Vec<Choice>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    delta: Delta,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    content: Option<String>,
+}
+
+/// Makes the function that calls use to think. Must be called on the runtime that will do the waiting.
+pub fn think(config: &Llm) -> Result<Think, LlmError> {
+    let key = match &config.key_env {
+        Some(name) => Some(std::env::var(name).map_err(|_| LlmError::NoKey(name.clone()))?),
+        None => None,
+    };
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_millis(config.timeout_ms.into()))
+        .build()?;
+    let runtime = tokio::runtime::Handle::current();
+    let config = config.clone();
+    Ok(std::sync::Arc::new(move |utterance, prompt| {
+        let (clauses, queue) = mpsc::channel(CLAUSES);
+        let request = request(&client, &config, key.as_deref(), &prompt);
+        runtime.spawn(async move {
+            let end = match stream(request, utterance, &clauses).await {
+                Ok(()) => Thought::End { utterance },
+                Err(StreamError::Dropped) => return,
+                Err(error) => {
+                    warn!(%error, "the language model failed; the flows' fallback is said");
+                    Thought::Failed { utterance }
+                }
+            };
+            let _ = clauses.send(end).await;
+        });
+        queue
+    }))
+}
+
+fn request(client: &reqwest::Client, config: &Llm, key: Option<&str>, prompt: &[PromptLine]) -> reqwest::RequestBuilder {
+    let messages: Vec<_> = prompt.iter().map(|l| json!({ "role": l.role, "content": l.text })).collect();
+    let url = format!("{}/chat/completions", config.url.trim_end_matches('/'));
+    let body = json!({ "model": config.model, "messages": messages, "stream": true, "max_tokens": 160 });
+    let request = client.post(url).json(&body);
+    match key {
+        Some(key) => request.bearer_auth(key),
+        None => request,
+    }
+}
+
+async fn stream(request: reqwest::RequestBuilder, utterance: u64, clauses: &mpsc::Sender<Thought>) -> Result<(), StreamError> {
+    let mut response = request.send().await?.error_for_status()?;
+    let mut events: Vec<u8> = vec![];
+    let mut cutter = Cutter::default();
+    while let Some(bytes) = response.chunk().await? {
+        events.extend_from_slice(&bytes);
+        while let Some(end) = events.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = events.drain(..=end).collect();
+            let Some(content) = content_of(&line)? else { continue };
+            for text in cutter.push(&content) {
+                send(clauses, utterance, text).await?;
+            }
+        }
+        if events.len() > EVENT_BYTES_MAX {
+            return Err(StreamError::TooLong);
+        }
+    }
+    match cutter.rest() {
+        Some(text) => send(clauses, utterance, text).await,
+        None => Ok(()),
+    }
+}
+
+async fn send(clauses: &mpsc::Sender<Thought>, utterance: u64, text: String) -> Result<(), StreamError> {
+    clauses.send(Thought::Clause { utterance, text }).await.map_err(|_| StreamError::Dropped)
+}
+
+/// The text in one line of a server-sent event stream (WHATWG HTML 9.2); none for keep-alives and `[DONE]`.
+fn content_of(line: &[u8]) -> Result<Option<String>, StreamError> {
+    let line = line.trim_ascii();
+    let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else { return Ok(None) };
+    if data == b"[DONE]" {
+        return Ok(None);
+    }
+    let chunk: Chunk = serde_json::from_slice(data).map_err(|_| StreamError::Event)?;
+    Ok(chunk.choices.into_iter().next().and_then(|c| c.delta.content))
+}
+
+/// Cuts a stream of text into clauses that can be spoken.
+#[derive(Default)]
+struct Cutter {
+    text: String,
+    chars: usize,
+}
+
+impl Cutter {
+    fn push(&mut self, more: &str) -> Vec<String> {
+        let mut clauses = vec![];
+        for c in more.chars() {
+            self.chars += 1;
+            if self.chars > CHARS_MAX {
+                break;
+            }
+            // A point inside a number is followed by a digit, one at a clause's end by space.
+            if c.is_whitespace() && self.ends_clause() {
+                clauses.extend(self.take());
+            } else {
+                self.text.push(if c == '\n' { ' ' } else { c });
+            }
+        }
+        clauses
+    }
+
+    fn ends_clause(&self) -> bool {
+        const COMMA_AFTER: usize = 25;
+        self.text.ends_with(['.', '!', '?', ';', ':'])
+            || (self.text.ends_with(',') && self.text.chars().count() >= COMMA_AFTER)
+    }
+
+    fn rest(&mut self) -> Option<String> {
+        self.take()
+    }
+
+    fn take(&mut self) -> Option<String> {
+        let text = std::mem::take(&mut self.text).trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `|` separates what arrives and what leaves.
+    fn check(arrives: &str, leaves: &str) {
+        let mut cutter = Cutter::default();
+        let mut clauses: Vec<String> = arrives.split('|').flat_map(|t| cutter.push(t)).collect();
+        clauses.extend(cutter.rest());
+        assert_eq!(clauses.join("|"), leaves);
+    }
+
+    #[test]
+    fn a_stream_is_cut_where_speech_can_pause() {
+        check("We open at| nine. See", "We open at nine.|See");
+        check("It costs 4|.50 in all. Yes", "It costs 4.50 in all.|Yes");
+        check("Yes, we do", "Yes, we do");
+        check("If you come by bus, get off at the clinic", "If you come by bus, get off at the clinic");
+        check("If you come by the bus number nine, get off", "If you come by the bus number nine,|get off");
+        check("", "");
+    }
+
+    #[test]
+    fn events_are_read_and_nonsense_is_refused() {
+        let text = |line: &str| content_of(line.as_bytes()).map_err(|e| e.to_string());
+        assert_eq!(text("data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\r\n"), Ok(Some("Hi".into())));
+        assert_eq!(text(": keep-alive\n"), Ok(None));
+        assert_eq!(text("data: [DONE]\n"), Ok(None));
+        assert_eq!(text("data: {\"choices\":[]}\n"), Ok(None));
+        assert!(text("data: <html>\n").is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! The drivers: sockets and threads around the state machines. They wait; they never decide.
+
+pub mod ports;
+pub mod shard;
+pub mod sip;

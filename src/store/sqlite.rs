@@ -1,0 +1,273 @@
+//! The SQLite store: one writer task behind a bounded queue, readers beside it. A failed write is
+//! counted and said, without content; the calls go on.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{Row as _, Sqlite as Db};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::call::{CallId, Line};
+use crate::privacy::Permit;
+use crate::store::{CallRecord, Full, QUEUE, Row, TranscriptStore};
+
+const FILE: &str = "dauys.sqlite";
+
+/// `kind` 0 is a line, 1 a gap (`at_ms` then holds how many lines are missing).
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY, agent TEXT NOT NULL, started_unix_ms INTEGER NOT NULL,
+    ended_unix_ms INTEGER, codec TEXT NOT NULL, state TEXT NOT NULL, consent TEXT NOT NULL,
+    media TEXT NOT NULL, turns TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_unix_ms);
+CREATE TABLE IF NOT EXISTS lines (
+    call INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL, speaker TEXT NOT NULL, text TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS lines_by_call ON lines (call, seq);
+";
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot create the data folder {path}: {source}. Set [store] dir to a folder this user may write")]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error("cannot open the database {path}: {source}. Is the disk full, the file damaged, or held by another user?")]
+    Database { path: PathBuf, source: sqlx::Error },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database did not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("a stored record cannot be read: {0}")]
+    Damaged(#[from] serde_json::Error),
+}
+
+enum Write {
+    Line { call: CallId, line: Line },
+    Gap { call: CallId, lost: u32 },
+    Purge(CallId),
+    Record(Box<CallRecord>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Sqlite {
+    writes: mpsc::Sender<Write>,
+    purges: mpsc::Sender<CallId>,
+    pool: SqlitePool,
+}
+
+impl Sqlite {
+    pub async fn open(dir: &Path) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(dir).map_err(|source| OpenError::Folder { path: dir.into(), source })?;
+        let path = dir.join(FILE);
+        let failed = |source| OpenError::Database { path: path.clone(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What is deleted is overwritten, not just unlinked.
+            .pragma("secure_delete", "ON");
+        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(failed)?;
+        sqlx::raw_sql(SCHEMA).execute(&pool).await.map_err(failed)?;
+        let (writes, queue) = mpsc::channel(QUEUE);
+        // A purge must not be lost behind a full queue of lines: it has a lane of its own.
+        let (purges, purge_queue) = mpsc::channel(QUEUE);
+        tokio::spawn(write_all(pool.clone(), queue, purge_queue));
+        Ok(Self { writes, purges, pool })
+    }
+
+    /// Waits until everything queued so far was tried.
+    pub async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.writes.send(Write::Flush(done)).await.is_ok() {
+            let _ = wait.await;
+        }
+    }
+
+    /// True while the database answers.
+    pub async fn healthy(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+
+    /// Newest first, at most `limit`.
+    pub async fn calls(&self, limit: u32) -> Result<Vec<CallRecord>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM calls ORDER BY started_unix_ms DESC LIMIT ?")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(record_of).collect()
+    }
+
+    pub async fn call(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        let row = sqlx::query("SELECT * FROM calls WHERE id = ?")
+            .bind(id.0.cast_signed())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(record_of).transpose()
+    }
+
+    pub async fn transcript(&self, id: CallId) -> Result<Vec<Row>, StoreError> {
+        let rows = sqlx::query("SELECT kind, at_ms, speaker, text FROM lines WHERE call = ? ORDER BY at_ms, seq")
+            .bind(id.0.cast_signed())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|r| row_of(r).map_err(StoreError::from)).collect()
+    }
+
+    fn send(&self, write: Write) -> Result<(), Full> {
+        self.writes.try_send(write).map_err(|_| Full)
+    }
+}
+
+impl TranscriptStore for Sqlite {
+    fn append(&self, permit: &Permit<'_>, line: Line) -> Result<(), Full> {
+        self.send(Write::Line { call: permit.call(), line })
+    }
+
+    fn append_gap(&self, permit: &Permit<'_>, lost: u32) -> Result<(), Full> {
+        self.send(Write::Gap { call: permit.call(), lost })
+    }
+
+    fn purge(&self, call: CallId) {
+        // Once behind the lines that are queued now, and once on the lane that cannot be full of lines.
+        if self.send(Write::Purge(call)).is_err() && self.purges.try_send(call).is_err() {
+            error!(%call, "a purge could not be queued; the store is stuck");
+        }
+    }
+
+    fn record(&self, record: CallRecord) -> Result<(), Full> {
+        self.send(Write::Record(Box::new(record)))
+    }
+}
+
+async fn write_all(pool: SqlitePool, mut queue: mpsc::Receiver<Write>, mut purges: mpsc::Receiver<CallId>) {
+    while let Some(write) = queue.recv().await {
+        let done = match write {
+            Write::Line { call, line } => {
+                insert(&pool, call, 0, line.at_ms, line.speaker.word(), &line.text).await
+            }
+            Write::Gap { call, lost } => insert(&pool, call, 1, lost, "", "").await,
+            Write::Purge(call) => purge(&pool, call).await,
+            Write::Record(record) => upsert(&pool, &record).await,
+            Write::Flush(done) => {
+                let _ = done.send(());
+                Ok(())
+            }
+        };
+        said(done);
+        // Purges that found the queue full wait until the lines before them are written.
+        while queue.is_empty() && let Ok(call) = purges.try_recv() {
+            said(purge(&pool, call).await);
+        }
+    }
+}
+
+fn said(done: Result<(), sqlx::Error>) {
+    if let Err(e) = done {
+        metrics::counter!("dauys_store_errors_total").increment(1);
+        warn!(error = %e, "a write to the store failed; calls go on, nothing more is known of this row");
+    }
+}
+
+async fn insert(pool: &SqlitePool, call: CallId, kind: i32, at_ms: u32, speaker: &str, text: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO lines (call, kind, at_ms, speaker, text) VALUES (?, ?, ?, ?, ?)")
+        .bind(call.0.cast_signed())
+        .bind(kind)
+        .bind(at_ms)
+        .bind(speaker)
+        .bind(text)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+async fn purge(pool: &SqlitePool, call: CallId) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM lines WHERE call = ?").bind(call.0.cast_signed()).execute(pool).await?;
+    // The write-ahead log still holds the rows until it is folded in and cut.
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await.map(drop)
+}
+
+async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
+    let json = |v: Result<String, serde_json::Error>| v.map_err(|e| sqlx::Error::Encode(Box::new(e)));
+    sqlx::query::<Db>("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(r.id.0.cast_signed())
+        .bind(&r.agent)
+        .bind(r.started_unix_ms)
+        .bind(r.ended_unix_ms)
+        .bind(&r.codec)
+        .bind(&r.state)
+        .bind(&r.consent)
+        .bind(json(serde_json::to_string(&r.media))?)
+        .bind(json(serde_json::to_string(&r.turns))?)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+fn record_of(row: &SqliteRow) -> Result<CallRecord, StoreError> {
+    Ok(CallRecord {
+        id: CallId(row.try_get::<i64, _>("id")?.cast_unsigned()),
+        agent: row.try_get("agent")?,
+        started_unix_ms: row.try_get("started_unix_ms")?,
+        ended_unix_ms: row.try_get("ended_unix_ms")?,
+        codec: row.try_get("codec")?,
+        state: row.try_get("state")?,
+        consent: row.try_get("consent")?,
+        media: serde_json::from_str(row.try_get("media")?)?,
+        turns: serde_json::from_str(row.try_get("turns")?)?,
+    })
+}
+
+fn row_of(row: &SqliteRow) -> Result<Row, sqlx::Error> {
+    let at_ms: u32 = row.try_get("at_ms")?;
+    if row.try_get::<i32, _>("kind")? == 1 {
+        return Ok(Row::Gap { lost: at_ms });
+    }
+    Ok(Row::Line { at_ms, speaker: row.try_get("speaker")?, text: row.try_get("text")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Speaker;
+    use crate::privacy::{Asked, ConsentGate, Scope};
+
+    fn granted(id: u64) -> ConsentGate {
+        let mut gate = ConsentGate::new(CallId(id));
+        gate.ask();
+        gate.grant(Asked::Key);
+        gate
+    }
+
+    #[tokio::test]
+    async fn lines_come_back_in_order_and_a_purge_leaves_no_byte() {
+        let dir = std::env::temp_dir().join(format!("dauys-store-{}", std::process::id()));
+        let store = Sqlite::open(&dir).await.expect("opens");
+        let gate = granted(1);
+        let permit = gate.permit(Scope::Transcript).expect("granted");
+        let line = |at_ms, text: &str| Line { at_ms, speaker: Speaker::Caller, text: text.into() };
+        store.append(&permit, line(10, "first zanzibar")).expect("fits");
+        store.append_gap(&permit, 3).expect("fits");
+        store.append(&permit, line(20, "second")).expect("fits");
+        store.flush().await;
+        let rows = store.transcript(CallId(1)).await.expect("reads");
+        assert_eq!(rows.len(), 3);
+        assert!(rows.contains(&Row::Gap { lost: 3 }));
+        assert!(bytes_in(&dir, b"zanzibar"), "positive control: the search finds what is there");
+        store.purge(CallId(1));
+        store.flush().await;
+        assert!(store.transcript(CallId(1)).await.expect("reads").is_empty());
+        assert!(!bytes_in(&dir, b"zanzibar"));
+        std::fs::remove_dir_all(&dir).expect("cleans up");
+    }
+
+    fn bytes_in(dir: &Path, needle: &[u8]) -> bool {
+        std::fs::read_dir(dir).expect("lists").flatten().any(|f| {
+            let bytes = std::fs::read(f.path()).unwrap_or_default();
+            bytes.windows(needle.len()).any(|w| w == needle)
+        })
+    }
+}

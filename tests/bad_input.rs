@@ -1,0 +1,124 @@
+//! What goes wrong is said in plain words, and calls in progress go on.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::net::UdpSocket;
+use std::process::{Command, Output};
+
+use common::{Gateway, Scratch, dauys_call, recording, root};
+
+fn dauys(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dauys"));
+    command.args(arguments).envs(environment.iter().copied()).current_dir(root());
+    command.output().expect("it runs")
+}
+
+/// The command must fail, and its error must name each of these.
+fn check(arguments: &[&str], environment: &[(&str, &str)], wants: &[&str]) {
+    let output = dauys(arguments, environment);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?} must fail: {error}");
+    for want in wants {
+        assert!(error.contains(want), "{want:?} missing in: {error}");
+    }
+    assert!(!error.contains("panicked"), "{error}");
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_its_line() {
+    let scratch = Scratch::new("bad-config");
+    let file = scratch.0.join("c.toml");
+    let path = file.to_str().expect("UTF-8");
+    std::fs::write(&file, "[sip]\nbnid = \"x\"\n").expect("written");
+    check(&["check", path], &[], &["line 2", "bnid", "bind"]);
+    check(&["serve", "--config", path], &[], &["line 2", "bnid", "bind"]);
+    std::fs::write(&file, "[[agent]]\nfile = \"nobody.toml\"\n").expect("written");
+    check(&["check", path], &[], &["nobody.toml", "cannot read"]);
+    check(&["check", "configs/demo.toml"], &[("DAUYS__CALLS__MAX", "0")], &["max", "1 or more"]);
+    check(&["check", "absent.toml"], &[], &["absent.toml"]);
+    check(&["call", "tel:123"], &[], &["sip:NAME@HOST"]);
+    assert!(dauys(&["check", "configs/demo.toml"], &[]).status.success());
+    assert!(dauys(&["check", "configs/agents/front-desk.toml"], &[]).status.success());
+}
+
+#[test]
+fn a_wrong_agent_is_named_with_its_line() {
+    let scratch = Scratch::new("bad-agent");
+    let file = scratch.0.join("a.toml");
+    let agent = std::fs::read_to_string(root().join("configs/agents/front-desk.toml")).expect("the demo agent");
+    std::fs::write(&file, agent.replacen("greeting", "greting", 1)).expect("written");
+    check(&["check", file.to_str().expect("UTF-8")], &[], &["line", "greting"]);
+}
+
+#[test]
+fn a_missing_model_says_how_to_get_it() {
+    let scratch = Scratch::new("no-models");
+    let dir = scratch.0.to_str().expect("UTF-8");
+    let free = [("DAUYS__SIP__BIND", "127.0.0.1:0"), ("DAUYS__HTTP__BIND", "127.0.0.1:0")];
+    check(&["serve", "--models", dir, "--data", dir], &free, &["missing", "dauys models pull"]);
+}
+
+#[test]
+fn a_port_in_use_is_said() {
+    let scratch = Scratch::new("port-in-use");
+    let dir = scratch.0.to_str().expect("UTF-8");
+    let sip = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = sip.local_addr().expect("an address").to_string();
+    let taken = [("DAUYS__SIP__BIND", address.as_str()), ("DAUYS__HTTP__BIND", "127.0.0.1:0")];
+    check(&["serve", "--data", dir], &taken, &[&address, "Is another program", "[sip] bind"]);
+    let http = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = http.local_addr().expect("an address").to_string();
+    let taken = [("DAUYS__SIP__BIND", "127.0.0.1:0"), ("DAUYS__HTTP__BIND", address.as_str())];
+    check(&["serve", "--data", dir], &taken, &[&address, "[http] bind"]);
+}
+
+#[test]
+fn garbage_on_the_sip_port_disturbs_no_call() {
+    let mut gateway = Gateway::start("garbage");
+    let port = gateway.sip;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = std::sync::Arc::clone(&stop);
+    let garbage = std::thread::spawn(move || {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut sent = 0;
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) && sent < 20_000 {
+            let mut bytes = vec![0; (state % 1400) as usize];
+            for b in &mut bytes {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                *b = state as u8;
+            }
+            let head: &[u8] = [&b"INVITE sip:x SIP/2.0\r\nVia: "[..], b"SIP/2.0 200 OK\r\n", b"", b"\r\n\r\n"][sent % 4];
+            let _ = socket.send_to(&[head, &bytes].concat(), ("127.0.0.1", port));
+            sent += 1;
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        sent
+    });
+    let wav = recording("hours_sat.bf_emma.wav");
+    let report = dauys_call(&gateway, &["--keys", "2", "--play", wav.to_str().expect("UTF-8")]);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(garbage.join().expect("it ran") > 1000);
+    let turns = report["turns"].as_array().expect("turns");
+    assert!(turns.len() == 2 && turns.iter().all(|t| t["voice_to_voice_ms"].is_u64()), "{report:#}");
+    let (_, metrics) = gateway.get("/metrics");
+    assert!(metrics.contains("dauys_calls_total"), "{metrics}");
+    gateway.stop();
+}
+
+#[test]
+fn a_full_disk_costs_the_record_and_not_the_call() {
+    // No file may grow past 100 KiB, the log included: SQLite's write-ahead log meets "disk full" in mid-call.
+    let mut gateway = Gateway::start_with("full-disk", "", &["trap '' XFSZ", "ulimit -f 100"]);
+    let wav = recording("hours_sat.bf_emma.wav");
+    let report = dauys_call(&gateway, &["--keys", "1", "--play", wav.to_str().expect("UTF-8")]);
+    let turns = report["turns"].as_array().expect("turns");
+    assert!(turns.len() == 2 && turns.iter().all(|t| t["voice_to_voice_ms"].is_u64()), "{report:#}");
+    let (_, metrics) = gateway.get("/metrics");
+    let errors = metrics.lines().find_map(|l| l.strip_prefix("dauys_store_errors_total ")).unwrap_or("0");
+    assert_ne!(errors, "0", "the disk was not full enough to prove anything");
+    gateway.stop();
+}
