@@ -105,7 +105,7 @@ impl Concealer {
         self.shift = 0;
         // The repeated period follows the sample a period ago, not the last one: the difference fades.
         let [.., last] = self.history;
-        self.offset = 0.0 * f32::from(last) - f32::from(self.history[HISTORY - 1 - pitch]);
+        self.offset = f32::from(last) - f32::from(self.history[HISTORY - 1 - pitch]);
     }
 
     fn next_sample(&mut self) -> i16 {
@@ -279,6 +279,21 @@ mod tests {
             ours > silence + 2.0 && ours > repetition + 2.0,
             "{ours:.1} dB against {silence:.1} and {repetition:.1}"
         );
+    }
+
+    #[test]
+    fn a_loss_joins_what_was_before_it() {
+        // A swelling tone is louder now than a period ago, by most at its peaks.
+        let swelling = |i: usize| (2_000.0 + 10.0 * i as f32) * (std::f32::consts::TAU * i as f32 / 80.0).sin();
+        let clean: Vec<i16> = (0..900).map(|i| swelling(i) as i16).collect();
+        for end in (780..900).step_by(7) {
+            let mut concealer = Concealer::default();
+            concealer.good(&mut clean[..end].to_vec());
+            let mut out = [0; 80];
+            concealer.conceal(&mut out);
+            let joint = [&clean[end - 80..end], &out].concat();
+            assert!(click(&joint) < 1_000, "a step of {} at {end}", click(&joint));
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Streaming 8 kHz <-> 16 kHz with one half-band filter in polyphase form: 1.4 ms of delay, no
 //! allocation. It knows no other rates.
 
-/// Samples at 8 kHz one call may take: 20 ms.
-pub const BLOCK: usize = 160;
+/// Samples at 8 kHz that are worked on at a time: 20 ms.
+const BLOCK: usize = 160;
 
 /// Non-zero side taps of the half-band filter, both sides.
 const TAPS: usize = 24;
@@ -33,9 +33,12 @@ impl Default for Upsampler {
 }
 
 impl Upsampler {
-    /// Writes two samples for each one read; takes as many as both slices allow, at most [`BLOCK`].
-    /// Returns how many were written.
+    /// Writes two samples for each one read, as many as both slices allow; returns how many were written.
     pub fn process(&mut self, input: &[i16], out: &mut [i16]) -> usize {
+        input.chunks(BLOCK).zip(out.chunks_mut(2 * BLOCK)).map(|(input, out)| self.block(input, out)).sum()
+    }
+
+    fn block(&mut self, input: &[i16], out: &mut [i16]) -> usize {
         let n = input.len().min(out.len() / 2).min(BLOCK);
         let mut line = [0.0; PAST + BLOCK];
         load(&mut line, &mut self.past, input.iter().take(n).copied(), n);
@@ -64,9 +67,12 @@ impl Default for Downsampler {
 }
 
 impl Downsampler {
-    /// Writes one sample for each two read; takes as many as both slices allow, at most 2 [`BLOCK`].
-    /// Returns how many were written.
+    /// Writes one sample for each two read, as many as both slices allow; returns how many were written.
     pub fn process(&mut self, input: &[i16], out: &mut [i16]) -> usize {
+        input.chunks(2 * BLOCK).zip(out.chunks_mut(BLOCK)).map(|(input, out)| self.block(input, out)).sum()
+    }
+
+    fn block(&mut self, input: &[i16], out: &mut [i16]) -> usize {
         let n = (input.len() / 2).min(out.len()).min(BLOCK);
         let (pairs, _) = input.as_chunks::<2>();
         let mut even = [0.0; PAST + BLOCK];
@@ -140,7 +146,7 @@ mod tests {
         let mut filter = Upsampler::default();
         let mut out = vec![0; input.len() * 2];
         let mut done = 0;
-        for len in [160, 7, 80, 1, 40].into_iter().cycle() {
+        for len in [160, 7, 80, 1, 40, 500].into_iter().cycle() {
             let block = &input[done..input.len().min(done + len)];
             assert_eq!(filter.process(block, &mut out[2 * done..]), 2 * block.len());
             done += block.len();

@@ -208,6 +208,7 @@ impl Driver {
         }
         let Some(frame) = tick.frame else { return };
         let speech = self.lines.vad.push(&frame);
+        tracing::trace!(speech, dbfs = media::level::rms_dbfs(frame.samples()), kind = ?tick.kind, "heard");
         // Past thirty seconds the oldest audio goes; the text then begins in the middle, which is all one can do.
         let _ = self.lines.recognizer.push(&frame);
         self.lines.turn.push(&frame);

@@ -99,13 +99,19 @@ impl Filling {
         taken
     }
 
-    /// Puts the slot that the caller calls by one of these words up for asking again.
+    /// Whether the caller names one of this form's slots by a word for it: "the day".
+    pub fn is_called(&self, agent: &Agent, says: impl Fn(&str) -> bool) -> bool {
+        self.called(agent, says).is_some()
+    }
+
+    /// Puts the slot that the caller names up for asking again.
     pub fn clear_called(&mut self, agent: &Agent, says: impl Fn(&str) -> bool) -> bool {
-        let Some(form) = agent.forms.get(self.form) else { return false };
-        let Some(slot) = form.slots.iter().find(|slot| slot.called.iter().any(|word| says(word))) else { return false };
-        self.clear(slot.name);
-        self.digits.clear();
-        true
+        let called = self.called(agent, says);
+        if let Some(slot) = called {
+            self.clear(slot);
+            self.digits.clear();
+        }
+        called.is_some()
     }
 
     /// One key: true when the number is complete.
@@ -264,6 +270,11 @@ impl Filling {
         }
         self.values.phone = Some(std::mem::take(&mut self.digits));
         true
+    }
+
+    fn called(&self, agent: &Agent, says: impl Fn(&str) -> bool) -> Option<SlotName> {
+        let slots = &agent.forms.get(self.form)?.slots;
+        slots.iter().find(|slot| slot.called.iter().any(|word| says(word))).map(|slot| slot.name)
     }
 
     fn slot<'a>(&self, agent: &'a Agent, name: SlotName) -> Option<&'a Slot> {

@@ -34,9 +34,8 @@ impl Heard {
         let words = words(text);
         let entities = Entities::read(&words, lexicon, today, asked);
         let things = things(&words, &entities, &agent.kinds);
-        let signs = signs(&words, &entities, &things, &agent.kinds, lexicon);
         let mut heard = Heard { words, entities, things, matched: None, lexicon };
-        heard.matched = heard.judge(agent, agent.index.rank(&signs));
+        heard.matched = heard.judge(agent, agent.index.rank(&heard.pieces(agent)));
         heard
     }
 
@@ -71,6 +70,24 @@ impl Heard {
         self.matched.is_some_and(|(_, score)| score >= STRONG)
     }
 
+    /// The whole turn, and each sentence of it where there are several: "Hi there. I was in town. When are
+    /// you open?"
+    fn pieces(&self, agent: &Agent) -> Vec<Vec<String>> {
+        let signs = |range: Range<usize>| {
+            signs(range, &self.words, &self.entities, &self.things, &agent.kinds, self.lexicon)
+        };
+        let mut pieces = vec![signs(0..self.words.len())];
+        let mut start = 0;
+        for (i, word) in self.words.iter().enumerate() {
+            let ends = matches!(word.after, Break::Sentence | Break::Question) || i + 1 == self.words.len();
+            if ends && (start > 0 || i + 1 < self.words.len()) {
+                pieces.push(signs(start..i + 1));
+                start = i + 1;
+            }
+        }
+        pieces
+    }
+
     fn judge(&self, agent: &Agent, ranking: Ranking) -> Option<(Intent, f32)> {
         let intent = *agent.intents.get(ranking.intent)?;
         // A named day or service speaks for the fact that answers by it.
@@ -95,7 +112,7 @@ pub(crate) fn masked(text: &str, language: Language, kinds: &[Kind]) -> Vec<Stri
     // Any day will do: a mask is the same whatever "tomorrow" is.
     let entities = Entities::read(&words, lexicon, Date::constant(2026, 1, 5), Asked::Nothing);
     let things = things(&words, &entities, kinds);
-    signs(&words, &entities, &things, kinds, lexicon)
+    signs(0..words.len(), &words, &entities, &things, kinds, lexicon)
 }
 
 fn things(words: &[Word], entities: &Entities, kinds: &[Kind]) -> Vec<Thing> {
@@ -128,6 +145,7 @@ fn longest_at(words: &[Word], at: usize, kinds: &[Kind]) -> Option<Thing> {
 
 /// The turn's words with entities and kinds as signs, and without hesitation.
 fn signs(
+    range: Range<usize>,
     words: &[Word],
     entities: &Entities,
     things: &[Thing],
@@ -135,10 +153,12 @@ fn signs(
     lexicon: &Lexicon,
 ) -> Vec<String> {
     let mut signs = Vec::with_capacity(words.len());
-    let mut i = 0;
-    while let Some(word) = words.get(i) {
+    let mut i = range.start;
+    while let Some(word) = words.get(i).filter(|_| i < range.end) {
         if let Some((sign, end)) = entities.sign_at(i) {
-            signs.push(sign.to_owned());
+            if !sign.is_empty() {
+                signs.push(sign.to_owned());
+            }
             i = end.max(i + 1);
         } else if let Some(thing) = things.iter().find(|thing| thing.span.start == i) {
             let name = kinds.get(thing.kind).map_or("", |kind| kind.name.as_str());
@@ -152,5 +172,8 @@ fn signs(
             i += 1;
         }
     }
-    if signs.is_empty() { words.iter().map(|word| word.text.clone()).collect() } else { signs }
+    if signs.is_empty() {
+        signs.extend(words.get(range).unwrap_or_default().iter().map(|word| word.text.clone()));
+    }
+    signs
 }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How much the share of the turn that an intent's examples know between them counts, beside the
 /// nearest single example: a foreign word in a familiar frame is a warning.
 const COVERAGE: f32 = 0.2;
+/// What a sentence of several counts, beside the whole turn.
+const SENTENCE: f32 = 0.9;
 /// Below this the turn is none of the agent's business.
 pub(crate) const THRESHOLD: f32 = 0.5;
 /// Enough where the turn also names a day or a service that the matched fact answers by.
@@ -70,18 +72,21 @@ impl Index {
         index
     }
 
-    /// The best match of a turn's masked words. Score 0 where nothing is shared.
-    pub fn rank(&self, words: &[String]) -> Ranking {
-        let turn = self.vector(words);
+    /// The best match of a turn, given as the masked words of the whole turn and then of each of its
+    /// sentences. A sentence counts a little less than the whole, a later one a little more than an
+    /// earlier: people come to the point last. Score 0 where nothing is shared.
+    pub fn rank(&self, pieces: &[Vec<String>]) -> Ranking {
         let mut best: BTreeMap<usize, f32> = BTreeMap::new();
-        for example in &self.examples {
-            let score = cosine(&turn, &example.vector);
-            let entry = best.entry(example.intent).or_default();
-            *entry = entry.max(score);
+        for (place, words) in pieces.iter().enumerate() {
+            let weight = if place == 0 { 1.0 } else { (SENTENCE + 0.005 * place as f32).min(1.0) };
+            let turn = self.vector(words);
+            for (intent, score) in self.scores(&turn) {
+                let entry = best.entry(intent).or_default();
+                *entry = entry.max(weight * score);
+            }
         }
         let mut ranking = Ranking::default();
         for (intent, score) in best {
-            let score = (1.0 - COVERAGE) * score + COVERAGE * self.coverage(&turn, intent);
             if score > ranking.score {
                 ranking = Ranking { intent, score, next: ranking.score };
             } else if score > ranking.next {
@@ -89,6 +94,19 @@ impl Index {
             }
         }
         ranking
+    }
+
+    /// For each intent: its nearest example, and how much of the turn its examples know at all.
+    fn scores(&self, turn: &BTreeMap<String, f32>) -> BTreeMap<usize, f32> {
+        let mut best: BTreeMap<usize, f32> = BTreeMap::new();
+        for example in &self.examples {
+            let entry = best.entry(example.intent).or_default();
+            *entry = entry.max(cosine(turn, &example.vector));
+        }
+        for (intent, score) in &mut best {
+            *score = (1.0 - COVERAGE) * *score + COVERAGE * self.coverage(turn, *intent);
+        }
+        best
     }
 
     /// Share of the turn's weight that the examples of an intent hold together.

@@ -212,8 +212,10 @@ impl Dialogue {
             || heard.entities.phone.is_some()
             || heard.entities.digits.is_some()
             || heard.closed().is_some();
-        let meant = heard.is_strong() || !gives;
-        (!own && heard.residue() > 0 && meant).then_some(intent)
+        let meant = if gives { heard.is_strong() && heard.residue() > 0 } else { true };
+        let corrects =
+            filling.doing == Doing::Change && heard.residue() <= 1 && filling.is_called(&self.agent, says(heard));
+        (!own && meant && !corrects).then_some(intent)
     }
 
     fn slot_turn(&mut self, filling: &mut Filling, heard: &Heard) -> Reply {
@@ -237,13 +239,12 @@ impl Dialogue {
     fn confirm_turn(&mut self, mut filling: Filling, heard: &Heard, text: &str) -> Reply {
         let agent = Arc::clone(&self.agent);
         let (leading, taken_back) = heard.leading();
-        let says = |word: &str| heard.words.iter().any(|heard| heard.text == word);
         let no = leading == Some(false) || filling.doing == Doing::Change;
         // "No, four": after a no, a bare number can only be a correction.
         let bare = Heard::read(&agent, text, self.today, if no { Asked::Time } else { Asked::Nothing });
         let reply = if filling.take(&agent, &bare.entities) {
             self.advance("slot", &mut filling)
-        } else if no && filling.clear_called(&agent, says) {
+        } else if no && filling.clear_called(&agent, says(heard)) {
             self.advance("slot", &mut filling)
         } else {
             match heard.closed() {
@@ -542,6 +543,10 @@ impl Dialogue {
     fn reply(&self, intent: &str, line: &Template) -> Reply {
         Reply::new(intent).say(line.plain())
     }
+}
+
+fn says(heard: &Heard) -> impl Fn(&str) -> bool {
+    |word| heard.words.iter().any(|heard| heard.text == word)
 }
 
 fn plain(template: Option<&Template>) -> Vec<Said> {

@@ -21,7 +21,8 @@ pub struct EndpointConfig {
     /// Calls at once, both directions, including those still being torn down. One more gets
     /// 503 + Retry-After, and `invite` gets [`CommandError::Full`](crate::CommandError::Full).
     pub max_calls: usize,
-    /// Transactions remembered at once. Beyond it requests are still answered, but their
+    /// Transactions remembered at once; each lives 32 s past its end (64*T1), so a call a second needs
+    /// about 64. Beyond it an INVITE gets 503; other requests are still answered, but their
     /// retransmissions are not recognised.
     pub max_transactions: usize,
     /// The Retry-After of our own 503.
@@ -34,7 +35,7 @@ pub struct EndpointConfig {
 }
 
 impl EndpointConfig {
-    /// Defaults around an advertised address and a seed: 256 calls, 4096 transactions.
+    /// Defaults around an advertised address and a seed: 256 calls, 16384 transactions.
     pub fn new(advertised: SocketAddr, seed: u128) -> Self {
         Self {
             advertised,
@@ -42,7 +43,7 @@ impl EndpointConfig {
             user_agent: concat!("dauys/", env!("CARGO_PKG_VERSION")).to_owned(),
             seed,
             max_calls: 256,
-            max_transactions: 4096,
+            max_transactions: 16_384,
             retry_after: Duration::from_secs(5),
             answer_within: Duration::from_secs(180),
             symmetric_responses: true,

@@ -52,10 +52,12 @@ impl InviteServer {
         if self.state != State::Open {
             return false;
         }
-        self.last = bytes.to_vec();
+        let is_accepted = (200..300).contains(&status);
+        // A 2xx is its user's to repeat; nothing is kept here.
+        self.last = if is_accepted { Vec::new() } else { bytes.to_vec() };
         self.state = match status {
             0..=199 => State::Open,
-            200..=299 => State::Accepted { until: now + T1_64 },
+            _ if is_accepted => State::Accepted { until: now + T1_64 },
             _ => State::Completed { resend_at: now + T1, interval: T1, until: now + T1_64 },
         };
         true

@@ -158,7 +158,8 @@ impl Grammar<'_> {
     fn bare(&self, i: usize) -> Option<(Date, usize)> {
         let (date, length) = self.bare_ordinal(i).or_else(|| {
             let (day, length) = number::cardinal(self.words, i, self.lexicon).filter(|_| self.asked)?;
-            let alone = self.words.len() <= length + 2 && self.words.get(i + length).is_none();
+            let after_lead = i > 0 && self.lexicon.time_leads.contains(&text(self.words, i - 1));
+            let alone = i <= 1 && !after_lead && self.words.get(i + length).is_none();
             Some((self.next_day(day).filter(|_| alone)?, length))
         })?;
         Some((date, length))

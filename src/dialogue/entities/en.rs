@@ -129,8 +129,8 @@ pub(super) static LEXICON: Lexicon = Lexicon {
     no: &[
         "no", "nope", "nah", "no no", "not really", "not now", "wrong", "thats wrong", "that is wrong",
         "incorrect", "thats incorrect", "not correct", "thats not correct", "not right", "thats not right",
-        "that is not right", "its wrong", "its not", "i dont", "i do not", "dont", "i dont want that",
-        "id rather not", "no way", "not quite", "it isnt", "no it isnt", "no its not", "no thats wrong",
+        "that is not right", "its wrong", "its not", "i dont want that", "i dont think so",
+        "id rather not", "dont do that", "no way", "not quite", "it isnt", "no it isnt", "no its not", "no thats wrong",
     ],
     enough: &[
         "thats all", "that is all", "that will be all", "thatll be all", "thats it", "nothing", "nothing else",

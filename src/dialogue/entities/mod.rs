@@ -127,6 +127,8 @@ pub(crate) struct Entities {
     /// Digits too few for a phone number, while one is asked for.
     pub digits: Option<Mention<String>>,
     pub name: Option<Mention<String>>,
+    /// The words of "my name is Anna Miller": they say nothing about what else is wanted.
+    pub introduction: Option<Range<usize>>,
 }
 
 impl Entities {
@@ -152,7 +154,11 @@ impl Entities {
         for mention in &found.times {
             take(&mut taken, &mention.span);
         }
-        found.name = name::find(words, lexicon, asked == Asked::Name, &taken);
+        let introduced = name::introduced(words, lexicon, &taken);
+        found.introduction = introduced.as_ref().map(|(start, mention)| *start..mention.span.end);
+        found.name = introduced
+            .map(|(_, mention)| mention)
+            .or_else(|| if asked == Asked::Name { name::bare(words, lexicon, &taken) } else { None });
         found
     }
 
@@ -162,7 +168,9 @@ impl Entities {
         let day = self.days.iter().map(|m| ("<day>", &m.span));
         let time = self.times.iter().map(|m| ("<time>", &m.span));
         let phone = self.phone.iter().map(|m| ("<phone>", &m.span));
-        day.chain(time).chain(phone).find(|(_, span)| span.start == at).map(|(sign, span)| (sign, span.end))
+        let introduction = self.introduction.iter().map(|span| ("", span));
+        let mut all = day.chain(time).chain(phone).chain(introduction);
+        all.find(|(_, span)| span.start == at).map(|(sign, span)| (sign, span.end))
     }
 
     pub fn covers(&self, at: usize) -> bool {

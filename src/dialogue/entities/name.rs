@@ -6,15 +6,16 @@ use super::{Lexicon, Mention, at, text};
 
 const WORDS_MAX: usize = 4;
 
-/// `asked`: a bare "Anna Miller" is a name; else only what follows "my name is".
-pub(super) fn find(words: &[Word], lexicon: &Lexicon, asked: bool, taken: &[bool]) -> Option<Mention<String>> {
-    let strong = (0..words.len()).find_map(|i| {
+/// What follows "my name is", wherever it stands, and where that introduction begins.
+pub(super) fn introduced(words: &[Word], lexicon: &Lexicon, taken: &[bool]) -> Option<(usize, Mention<String>)> {
+    (0..words.len()).find_map(|i| {
         let lead = at(words, i, lexicon.strong_name_leads);
-        if lead == 0 { None } else { read(words, i + lead, lexicon, taken) }
-    });
-    if strong.is_some() || !asked {
-        return strong;
-    }
+        if lead == 0 { None } else { read(words, i + lead, lexicon, taken).map(|name| (i, name)) }
+    })
+}
+
+/// A turn that is a name, for when one was asked for: "Anna Miller", "yes, it's Anna".
+pub(super) fn bare(words: &[Word], lexicon: &Lexicon, taken: &[bool]) -> Option<Mention<String>> {
     let mut i = 0;
     // "Yes, um, it's Anna": what comes before a name when one was asked for.
     while i < words.len() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::data_english::{MISHEARD, OUTSIDE, RECORDED, REPHRASED};
+use super::data_english::{MISHEARD, OUTSIDE, RECORDED, REPHRASED, UNSEEN, UNSEEN_OUTSIDE};
 use super::*;
 
 /// Share of sentences with the expected intent, and share that was taken for something else than
@@ -39,7 +39,7 @@ fn measure(name: &str, file: &str, cases: &[(&str, String)]) -> Share {
 fn explain(agent: &Agent, text: &str) -> String {
     use crate::dialogue::heard::masked;
     let signs = masked(text, agent.language, &agent.kinds);
-    let ranking = agent.index.rank(&signs);
+    let ranking = agent.index.rank(&[signs]);
     format!("({:?} {:.2}, next {:.2})", agent.intents.get(ranking.intent), ranking.score, ranking.next)
 }
 
@@ -68,6 +68,10 @@ fn english_callers_are_understood() {
     let rephrased = measure("rephrased", ENGLISH, &cases(REPHRASED));
     let outside: Vec<_> = OUTSIDE.iter().map(|text| ("fallback", (*text).to_owned())).collect();
     let outside = measure("outside", ENGLISH, &outside);
+    let unseen = measure("unseen", ENGLISH, &cases(UNSEEN));
+    let uo: Vec<_> = UNSEEN_OUTSIDE.iter().map(|text| ("fallback", (*text).to_owned())).collect();
+    let uo = measure("unseen outside", ENGLISH, &uo);
+    let _=(unseen,uo);
     assert!(recorded.right >= 1.0);
     let _ = (misheard, dropped, rephrased, outside, Share{right:0.0, wrong:0.0}.wrong);
 }

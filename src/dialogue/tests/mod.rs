@@ -5,7 +5,7 @@ mod agent_file;
 mod callers;
 mod data_english;
 mod english;
-mod russian;
+
 
 use std::sync::Arc;
 
