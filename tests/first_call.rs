@@ -47,7 +47,7 @@ fn baresip(gateway: &Gateway, wav: &Path, seconds: f32) -> PathBuf {
     let modules = std::fs::read_dir("/usr/lib/baresip/modules").map(|_| "/usr/lib/baresip/modules");
     let modules = modules.expect("baresip-core is installed by scripts/setup.sh test");
     let config = format!(
-        "sip_listen 127.0.0.1:0\nnet_interface lo\nmodule_path {modules}\n\
+        "sip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\nmodule_path {modules}\n\
          audio_source aufile,{wav}\naudio_player aufile,{dir}/out.wav\naudio_alert aufile,{dir}/alert.wav\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
          snd_path {dir}\n\

@@ -83,7 +83,9 @@ impl Clips {
         }
         memory.bytes += bytes;
         while memory.bytes > self.bytes_max {
-            let Some(oldest) = memory.clips.iter().min_by_key(|(_, clip)| clip.used).map(|(key, _)| *key) else { break };
+            let Some(oldest) = memory.clips.iter().min_by_key(|(_, clip)| clip.used).map(|(key, _)| *key) else {
+                break;
+            };
             if let Some(gone) = memory.clips.remove(&oldest) {
                 memory.bytes -= size_of_val(&*gone.samples);
             }

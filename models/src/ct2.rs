@@ -157,7 +157,7 @@ impl Shape {
         let [audio_context, _] = source.dims("encoder/position_encodings/encodings")?;
         let [text_context, _] = source.dims("decoder/position_encodings/encodings")?;
         let (encoder_layers, decoder_layers) = (source.layers("encoder"), source.layers("decoder"));
-        if state == 0 || state % HEAD_DIM != 0 || mels == 0 || mels > 256 {
+        if state == 0 || !state.is_multiple_of(HEAD_DIM) || mels == 0 || mels > 256 {
             return Err(ConvertError::Malformed("an impossible model size"));
         }
         if encoder_layers == 0 || decoder_layers == 0 {
@@ -282,11 +282,10 @@ impl<M: Read + Seek, W: Write> Writer<'_, M, W> {
         let (dims, range) = self.locate(from, part)?;
         if dims.len() != 2 {
             self.tensor_header(to, &dims, TENSOR_F16)?;
-            return self.stream(range, |out, values| {
-                values.iter().try_for_each(|half| out.write_all(&half.to_le_bytes()))
-            });
+            return self
+                .stream(range, |out, values| values.iter().try_for_each(|half| out.write_all(&half.to_le_bytes())));
         }
-        if dims.last().is_none_or(|columns| *columns as usize % BLOCK != 0) {
+        if dims.last().is_none_or(|columns| !(*columns as usize).is_multiple_of(BLOCK)) {
             return Err(ConvertError::Tensor(from.to_owned()));
         }
         self.tensor_header(to, &dims, TENSOR_Q8_0)?;

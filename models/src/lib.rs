@@ -1,8 +1,8 @@
 //! Speech engines behind seams: recognition, synthesis, voice activity and end of turn, each with its models, threads
 //! and fakes. Never opens a socket while serving, never writes what a caller said, never prints.
 
-pub mod ct2;
 mod clips;
+pub mod ct2;
 mod engines;
 pub mod fake;
 mod language;

@@ -292,13 +292,7 @@ impl Entry {
     }
 
     fn row(&self, status: Status) -> Row {
-        Row {
-            name: self.name.clone(),
-            group: self.group,
-            size: self.size,
-            licence: self.licence.clone(),
-            status,
-        }
+        Row { name: self.name.clone(), group: self.group, size: self.size, licence: self.licence.clone(), status }
     }
 
     fn check(&self) -> Result<(), &'static str> {

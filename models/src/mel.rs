@@ -51,11 +51,30 @@ pub(crate) fn filters(bands: usize) -> Vec<[f32; BINS]> {
     (0..bands).map(row).collect()
 }
 
-/// Computes features of one fixed length of audio.
+/// A filter without its zeros.
+struct Band {
+    first_bin: usize,
+    weights: Vec<f64>,
+}
+
+impl Band {
+    fn new(filter: &[f32; BINS]) -> Self {
+        let first_bin = filter.iter().position(|weight| *weight > 0.0).unwrap_or(0);
+        let weights = filter.iter().skip(first_bin).map(|weight| f64::from(*weight)).take_while(|weight| *weight > 0.0);
+        Self { first_bin, weights: weights.collect() }
+    }
+
+    fn power(&self, spectrum: &[Complex<f64>]) -> f64 {
+        let bins = spectrum.get(self.first_bin..).unwrap_or_default();
+        self.weights.iter().zip(bins).map(|(weight, bin)| weight * bin.norm_sqr()).sum()
+    }
+}
+
+/// Computes features of audio.
 pub(crate) struct LogMel {
     fft: Arc<dyn RealToComplex<f64>>,
     window: Vec<f64>,
-    filters: Vec<[f32; BINS]>,
+    bands: Vec<Band>,
     frame: Vec<f64>,
     spectrum: Vec<Complex<f64>>,
     scratch: Vec<Complex<f64>>,
@@ -67,7 +86,7 @@ impl LogMel {
         let phase = |at: usize| std::f64::consts::TAU * at as f64 / WINDOW as f64;
         Self {
             window: (0..WINDOW).map(|at| 0.5 - 0.5 * phase(at).cos()).collect(),
-            filters: filters(bands),
+            bands: filters(bands).iter().map(Band::new).collect(),
             frame: vec![0.0; WINDOW],
             spectrum: fft.make_output_vec(),
             scratch: fft.make_scratch_vec(),
@@ -79,18 +98,15 @@ impl LogMel {
     /// ends; it has to be longer than half a window.
     pub(crate) fn features(&mut self, audio: &[f32]) -> Vec<f32> {
         let frames = audio.len() / HOP;
-        let mut out = vec![0f32; frames * self.filters.len()];
+        let mut out = vec![0f32; frames * self.bands.len()];
         if audio.len() <= WINDOW / 2 {
             return out;
         }
         for number in 0..frames {
             self.transform(audio, number);
-            for (band, filter) in self.filters.iter().enumerate() {
-                let bins = filter.iter().zip(&self.spectrum);
-                let power: f64 = bins.filter(|(weight, _)| **weight > 0.0).map(|(w, bin)| f64::from(*w) * bin.norm_sqr()).sum();
-                if let Some(slot) = out.get_mut(band * frames + number) {
-                    *slot = power.max(POWER_FLOOR).log10() as f32;
-                }
+            let column = out.iter_mut().skip(number).step_by(frames);
+            for (slot, band) in column.zip(&self.bands) {
+                *slot = band.power(&self.spectrum).max(POWER_FLOOR).log10() as f32;
             }
         }
         let loudest = out.iter().copied().fold(f32::MIN, f32::max);
@@ -135,7 +151,8 @@ mod tests {
     fn a_tone_is_loudest_in_its_band() {
         let mut mel = LogMel::new(80);
         let check = |mel: &mut LogMel, hz: f32, want: std::ops::Range<usize>| {
-            let audio: Vec<f32> = (0..16_000).map(|n| (std::f32::consts::TAU * hz * n as f32 / 16e3).sin() * 0.5).collect();
+            let audio: Vec<f32> =
+                (0..16_000).map(|n| (std::f32::consts::TAU * hz * n as f32 / 16e3).sin() * 0.5).collect();
             let features = mel.features(&audio);
             assert_eq!(features.len(), 80 * 100);
             let loudest = (0..80).max_by(|a, b| features[a * 100 + 50].total_cmp(&features[b * 100 + 50])).unwrap();

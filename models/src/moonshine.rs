@@ -18,6 +18,9 @@ const TOKENS_EXTRA: usize = 4;
 /// Shape of an empty cache: batch, heads, positions, width of a head.
 const HEADS: usize = 8;
 const HEAD_WIDTH: usize = 36;
+/// Silence put before the audio, samples: 200 ms. Of 284 words in 54 short recordings that begin with a word, 252 came
+/// out right without it and 268 with it.
+const LEAD_IN: usize = 3_200;
 /// Shorter audio is padded to this; the encoder's convolutions need some context.
 const SAMPLES_MIN: usize = 8_000;
 /// Audio whose loudest sample stays under this holds no words: about -48 dBFS.
@@ -79,7 +82,10 @@ impl Moonshine {
             }
             let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = vec![
                 ("input_ids".into(), Tensor::from_array(([1usize, 1], vec![token]))?.into()),
-                ("encoder_attention_mask".into(), TensorRef::from_array_view(([1usize, samples], mask.as_slice()))?.into()),
+                (
+                    "encoder_attention_mask".into(),
+                    TensorRef::from_array_view(([1usize, samples], mask.as_slice()))?.into(),
+                ),
                 ("encoder_hidden_states".into(), TensorRef::from_array_view((shape.clone(), states))?.into()),
                 ("use_cache_branch".into(), Tensor::from_array(([1usize], vec![step > 0]))?.into()),
             ];
@@ -98,7 +104,9 @@ impl Moonshine {
             }
             for ((_, name), slot) in self.cache.iter().zip(&mut cache) {
                 // The encoder's half of the cache is computed in the first step only.
-                if (step == 0 || name.contains("decoder")) && let Some(value) = outputs.remove(name) {
+                if (step == 0 || name.contains("decoder"))
+                    && let Some(value) = outputs.remove(name)
+                {
                     *slot = value;
                 }
             }
@@ -138,15 +146,18 @@ fn prepare(audio: &[i16]) -> Option<Vec<f32>> {
         return None;
     }
     let gain = (PEAK_WANTED * 32_768.0 / f32::from(peak)).min(GAIN_MAX) / 32_768.0;
-    let mut out: Vec<f32> = audio.iter().map(|sample| f32::from(*sample) * gain).collect();
+    let mut out = vec![0.0; LEAD_IN];
+    out.extend(audio.iter().map(|sample| f32::from(*sample) * gain));
     out.resize(out.len().max(SAMPLES_MIN), 0.0);
     Some(out)
 }
 
-/// Whether the last tokens say the same thing four times over.
+/// Whether the last tokens go round in circles: six times for a few tokens (a number may well hold "five five five
+/// five"), three times for a phrase.
 fn repeats(tokens: &[usize]) -> bool {
-    (1..=8).any(|period| {
-        let tail = tokens.len().checked_sub(period * 4).and_then(|start| tokens.get(start..));
+    (1..=12).any(|period: usize| {
+        let times = if period <= 3 { 6 } else { 3 };
+        let tail = tokens.len().checked_sub(period * times).and_then(|start| tokens.get(start..));
         tail.is_some_and(|tail| tail.iter().zip(tail.iter().skip(period)).all(|(a, b)| a == b))
     })
 }
@@ -209,10 +220,11 @@ mod tests {
     #[test]
     fn loops_are_noticed() {
         let check = |tokens: &[usize], want: bool| assert_eq!(repeats(tokens), want, "{tokens:?}");
-        check(&[5, 5, 5, 5], true);
-        check(&[1, 2, 1, 2, 1, 2, 1, 2], true);
+        check(&[5; 6], true);
+        check(&[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2], true);
+        check(&[1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4], true);
         check(&[1, 2, 3, 4], false);
-        check(&[5, 5, 5], false);
+        check(&[5; 5], false);
         check(&[], false);
     }
 
@@ -222,7 +234,8 @@ mod tests {
         assert!(prepare(&[]).is_none());
         let quiet = prepare(&[1_000; 100]).unwrap();
         assert_eq!(quiet.len(), SAMPLES_MIN);
-        assert!((quiet[0] - 1_000.0 * 16.0 / 32_768.0).abs() < 1e-3);
-        assert!((prepare(&[20_000; 9_000]).unwrap()[0] - 0.5).abs() < 1e-3);
+        assert_eq!(quiet[LEAD_IN - 1], 0.0);
+        assert!((quiet[LEAD_IN] - 1_000.0 * 16.0 / 32_768.0).abs() < 1e-3);
+        assert!((prepare(&[20_000; 9_000]).unwrap()[LEAD_IN] - 0.5).abs() < 1e-3);
     }
 }

@@ -5,7 +5,7 @@ use crate::engines::{self, LoadError};
 use crate::manifest::Manifest;
 use crate::recognizing::Transcribe as _;
 use crate::worker::Ticket;
-use crate::{Language, RecognizerKind, RecognizerError};
+use crate::{Language, RecognizerError, RecognizerKind};
 use std::path::Path;
 
 /// Why a recording was not read.

@@ -211,7 +211,10 @@ mod tests {
 
     #[test]
     fn clauses_become_sentences() {
-        let clause = |(ipa, terminator): &(&str, Option<char>)| espeak::Clause { ipa: (*ipa).to_owned(), terminator: *terminator };
+        let clause = |(ipa, terminator): &(&str, Option<char>)| espeak::Clause {
+            ipa: (*ipa).to_owned(),
+            terminator: *terminator,
+        };
         let check = |clauses: &[(&str, Option<char>)], want: &[&str]| {
             let clauses: Vec<_> = clauses.iter().map(clause).collect();
             assert_eq!(sentences(&clauses), want);

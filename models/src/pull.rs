@@ -80,7 +80,9 @@ pub enum PullError {
         dir: PathBuf,
     },
     /// Other bytes than the manifest's.
-    #[error("{file} from {origin} has the wrong sha256 ({got}, not {want}) and was thrown away; pull again, and do not use this source if it happens twice")]
+    #[error(
+        "{file} from {origin} has the wrong sha256 ({got}, not {want}) and was thrown away; pull again, and do not use this source if it happens twice"
+    )]
     WrongHash {
         /// The manifest's name.
         file: String,
@@ -155,6 +157,7 @@ fn pull_with(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Report, PullError> {
     let mut report = Report::default();
+    WorkFolder::clean_up(dir);
     let mut pull = Pull { network, dir, work: WorkFolder::beside(dir) };
     for entry in manifest.of(groups) {
         if entry.status(dir) == Status::Present {
@@ -168,12 +171,27 @@ fn pull_with(
     Ok(report)
 }
 
+const WORK_PREFIX: &str = ".pull-";
+
 /// A folder beside the models, for what is not ready; gone when the pull ends.
 struct WorkFolder(PathBuf);
 
 impl WorkFolder {
     fn beside(dir: &Path) -> Self {
-        Self(dir.join(format!(".pull-{}", std::process::id())))
+        Self(dir.join(format!("{WORK_PREFIX}{}", std::process::id())))
+    }
+
+    /// Removes what pulls left behind that were killed.
+    fn clean_up(dir: &Path) {
+        let Ok(entries) = fs::read_dir(dir) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name();
+            let pid =
+                name.to_str().and_then(|name| name.strip_prefix(WORK_PREFIX)).and_then(|pid| pid.parse::<u32>().ok());
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 
@@ -207,7 +225,12 @@ impl Pull<'_> {
         }
     }
 
-    fn source(&mut self, entry: &Entry, source: &Source, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), PullError> {
+    fn source(
+        &mut self,
+        entry: &Entry,
+        source: &Source,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PullError> {
         let made = self.work.0.join("made");
         let (hash, origin) = match source {
             Source::Pypi(member) => {
@@ -250,7 +273,8 @@ impl Pull<'_> {
             None => {
                 fs::create_dir_all(&wheels).map_err(|why| PullError::io(&wheels, why))?;
                 self.network.wheel(member, &wheels, progress)?;
-                let missing = || PullError::Wheel { package: member.package.clone(), why: "pip left no wheel".to_owned() };
+                let missing =
+                    || PullError::Wheel { package: member.package.clone(), why: "pip left no wheel".to_owned() };
                 unpack::find_wheel(&wheels).ok_or_else(missing)?
             }
         };

@@ -132,3 +132,92 @@ impl Drop for EngineRecognizer {
         self.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::{FramePool, MediaTime};
+    use std::sync::mpsc::{Receiver, sync_channel};
+    use std::time::Duration;
+
+    /// Says how much it heard and what the first sample was; fails and panics on demand.
+    struct Parrot;
+
+    impl Transcribe for Parrot {
+        fn transcribe(&mut self, audio: &[i16], language: &str, _: &Ticket) -> Result<String, Failed> {
+            match audio.first() {
+                Some(-1) => Err(Failed),
+                Some(-2) => panic!("told to"),
+                first => Ok(format!("{language} {} {}", audio.len(), first.copied().unwrap_or(0))),
+            }
+        }
+    }
+
+    fn open() -> (RecognizerCrew, EngineRecognizer, Receiver<()>) {
+        let work = |ticket: &Ticket, request: Request| serve(&mut Parrot, ticket, request);
+        let crew = RecognizerCrew::start("test", vec![work], 1, 1).unwrap();
+        let (ring, rung) = sync_channel(8);
+        let line = EngineRecognizer::new(crew.line().unwrap(), "en", Arc::new(move || drop(ring.try_send(()).ok())));
+        (crew, line, rung)
+    }
+
+    fn frame(value: i16) -> Frame {
+        FramePool::new(1)
+            .fill(MediaTime::ZERO, |out| -> Result<(), ()> {
+                out.fill(value);
+                Ok(())
+            })
+            .unwrap()
+    }
+
+    fn ask(line: &mut EngineRecognizer, rung: &Receiver<()>, job: u64) -> Heard {
+        line.recognize(Job(job)).unwrap();
+        rung.recv_timeout(Duration::from_secs(10)).expect("an answer");
+        line.poll().unwrap()
+    }
+
+    #[test]
+    fn text_covers_everything_since_the_reset() {
+        let (_crew, mut line, rung) = open();
+        let mut check = |push: &[i16], reset_ms: Option<u32>, want: &str, audio_ms: u32| {
+            if let Some(keep_ms) = reset_ms {
+                line.reset(keep_ms);
+            }
+            push.iter().for_each(|value| line.push(&frame(*value)).unwrap());
+            let heard = ask(&mut line, &rung, 1);
+            assert_eq!((heard.text.as_str(), heard.audio_ms, heard.failed), (want, audio_ms, None));
+        };
+        check(&[], None, "en 0 0", 0);
+        check(&[1, 2, 3], None, "en 960 1", 60);
+        check(&[4], None, "en 1280 1", 80);
+        check(&[], Some(30), "en 480 3", 30);
+        check(&[5], Some(0), "en 320 5", 20);
+        check(&[], Some(u32::MAX), "en 320 5", 20);
+    }
+
+    #[test]
+    fn a_long_utterance_loses_its_beginning_and_says_so_once() {
+        let (_crew, mut line, rung) = open();
+        let errors: Vec<_> = (0..3_000).filter_map(|n| line.push(&frame((n / 50) as i16)).err()).collect();
+        assert_eq!(errors, [RecognizerError::Overflow]);
+        let heard = ask(&mut line, &rung, 1);
+        assert!(heard.audio_ms <= UTTERANCE_MS_MAX && heard.audio_ms > UTTERANCE_MS_MAX - 1_100, "{}", heard.audio_ms);
+        line.reset(0);
+        let errors = (0..1_501).filter_map(|_| line.push(&frame(1)).err()).count();
+        assert_eq!(errors, 1, "after a reset it says so again");
+    }
+
+    #[test]
+    fn a_failing_engine_answers_and_goes_on() {
+        let (_crew, mut line, rung) = open();
+        for value in [-1, -2] {
+            line.reset(0);
+            line.push(&frame(value)).unwrap();
+            let heard = ask(&mut line, &rung, 7);
+            assert_eq!((heard.job, heard.failed), (Job(7), Some(RecognizerError::Engine)));
+        }
+        line.reset(0);
+        line.push(&frame(3)).unwrap();
+        assert_eq!(ask(&mut line, &rung, 8).text, "en 320 3");
+    }
+}

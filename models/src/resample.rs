@@ -88,7 +88,8 @@ mod tests {
             assert_eq!(out.len(), 16_000);
             if passes {
                 let want = tone(hz, 16_000.0, 16_000);
-                let worst = out.iter().zip(&want).skip(100).take(15_800).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let worst =
+                    out.iter().zip(&want).skip(100).take(15_800).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(worst < 0.01, "{hz} Hz is off by {worst}");
             } else {
                 assert!(level(&out) < 0.01, "{hz} Hz leaks {}", level(&out));

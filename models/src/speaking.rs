@@ -215,3 +215,6 @@ impl Drop for EngineSynthesizer {
         self.clauses.iter().for_each(|clause| clause.speech.ticket.cancel());
     }
 }
+
+#[cfg(test)]
+mod tests;

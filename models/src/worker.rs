@@ -237,7 +237,12 @@ mod tests {
         (Crew::start("test", vec![work], 1, slots).unwrap(), open)
     }
 
-    fn drain(crew: Crew<Letter>, open: &std::sync::mpsc::SyncSender<()>, outbox: &Outbox<String>, jobs: usize) -> Vec<String> {
+    fn drain(
+        crew: Crew<Letter>,
+        open: &std::sync::mpsc::SyncSender<()>,
+        outbox: &Outbox<String>,
+        jobs: usize,
+    ) -> Vec<String> {
         for _ in 0..jobs {
             open.send(()).unwrap();
         }

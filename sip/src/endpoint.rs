@@ -11,6 +11,8 @@ mod reply;
 mod requests;
 mod responses;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 
 pub use config::{EndpointConfig, InviteRequest, Reason, Source, Transport};

@@ -2,6 +2,8 @@
 
 mod build;
 mod name;
+#[cfg(test)]
+mod tests;
 
 pub use build::{Builder, reason_phrase};
 pub use name::Name;

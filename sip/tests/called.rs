@@ -373,6 +373,9 @@ fn out_of_order_inside_a_dialog() {
         > 200 INFO
         peer: INFO 2 cseq=11
         > 500 INFO
+        # The same number in another transaction is not new either.
+        peer: INFO 3 cseq=12
+        > 500 INFO
         peer: OPTIONS require=x
         > 420 OPTIONS Unsupported: x
         peer: UPDATE

@@ -116,6 +116,30 @@ fn in_dialog_requests() {
     }
 }
 
+/// RFC 3261 12.1.2: whom we called lists the path from its end; we walk it from ours.
+#[test]
+fn the_route_of_a_caller_is_reversed() {
+    let mut endpoint = Endpoint::new(EndpointConfig::new(us(), 1));
+    let now = base();
+    endpoint.invite(now, support::invite_request()).unwrap();
+    let Some(Output::Send { bytes, .. }) = endpoint.poll() else { panic!("no INVITE") };
+    let invite = message::parse(&bytes).unwrap();
+    let text = |name| invite.header(name).unwrap().text().into_owned();
+    let ok = format!(
+        "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: <sip:bob@example.com>;tag=b\r\nCall-ID: {}\r\nCSeq: 1 INVITE\r\n\
+         Record-Route: <sip:203.0.113.9;lr>, <sip:203.0.113.8;lr>\r\nContact: <sip:bob@198.51.100.7>\r\n\r\n",
+        text(Name::Via),
+        text(Name::From),
+        text(Name::CallId)
+    );
+    endpoint.handle(now, Source::udp(addr("192.0.2.10:5060")), ok.as_bytes());
+    let Some(Output::Send { to, bytes }) = endpoint.poll() else { panic!("no ACK") };
+    let ack = message::parse(&bytes).unwrap();
+    let routes: Vec<String> = ack.all(Name::Route).map(|h| h.text().into_owned()).collect();
+    assert_eq!(to, addr("203.0.113.8:5060"));
+    assert_eq!(routes, ["<sip:203.0.113.8;lr>", "<sip:203.0.113.9;lr>"]);
+}
+
 #[test]
 fn answers_find_their_way() {
     let check = |symmetric: bool, via: &str, expected: &str| {

@@ -60,7 +60,7 @@ pub enum Action {
 pub enum Effect {
     Recognize(Job),
     Score(Job),
-    /// Drop the utterance's audio but for the last part.
+    /// Drop the utterance's audio but for the last part; with 0 the turn detector's as well.
     ForgetAudio { keep_ms: u32 },
     /// Start making speech; it waits for `Release`.
     Say { clause: ClauseId, text: String },

@@ -208,7 +208,6 @@ impl Driver {
         }
         let Some(frame) = tick.frame else { return };
         let speech = self.lines.vad.push(&frame);
-        tracing::trace!(speech, dbfs = media::level::rms_dbfs(frame.samples()), kind = ?tick.kind, "heard");
         // Past thirty seconds the oldest audio goes; the text then begins in the middle, which is all one can do.
         let _ = self.lines.recognizer.push(&frame);
         self.lines.turn.push(&frame);
@@ -307,7 +306,9 @@ impl Driver {
             Effect::ForgetAudio { keep_ms } => {
                 self.unasked = None;
                 self.lines.recognizer.reset(keep_ms);
-                self.lines.turn.reset();
+                if keep_ms == 0 {
+                    self.lines.turn.reset();
+                }
             }
             Effect::Say { clause, text } => self.unsaid.push_back((clause, text)),
             Effect::Release { utterance } => self.released = Some(utterance),

@@ -21,6 +21,9 @@ use crate::privacy::{ConsentGate, Refusal};
 /// A recognizer that has not answered by now has failed on this utterance.
 const RECOGNITION_PATIENCE: Duration = Duration::from_secs(4);
 
+/// Audio kept from before speech was noticed: soft first sounds.
+const ONSET_MS: u32 = 280;
+
 #[derive(Debug, Clone, Copy)]
 pub struct CallConfig {
     pub turn: Turn,
@@ -163,6 +166,8 @@ impl Call {
             Some(EarEvent::Started) => {
                 self.quiet_since = None;
                 self.barged_in = self.mouth.speaking();
+                // Silence before the words costs time and invites invention.
+                self.effects.push_back(Effect::ForgetAudio { keep_ms: ONSET_MS });
             }
             Some(EarEvent::Paused) => self.begin_draft(now),
             Some(EarEvent::Resumed) => self.drop_draft(),

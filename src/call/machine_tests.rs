@@ -199,10 +199,10 @@ fn a_question_after_consent_is_answered_and_kept() {
          kept agent:
          > speak What time do you open on Saturday?
          kept caller: What time do you open on Saturday?
-         turn 2 finished committed +200
          nine
+         turn 2 finished committed +200
          > listen
-         nine",
+         kept agent: On Saturday",
     );
 }
 

@@ -12,6 +12,7 @@ use super::problem::{AgentError, from_toml};
 use super::schema::File;
 use super::speak;
 use super::template::{Said, Template, Var};
+use super::text::resembles;
 
 /// One agent file, checked. Shared by all its calls.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ pub(crate) struct Fact {
     pub say: Template,
     pub by: Option<By>,
     pub closed: Option<Template>,
+    pub asks_more: bool,
 }
 
 /// What an answer depends on, with the answers there are.
@@ -88,6 +90,13 @@ pub(crate) enum By {
 pub(crate) struct Kind {
     pub name: String,
     pub entries: Vec<(String, Vec<Vec<String>>)>,
+}
+
+impl Kind {
+    /// Whether any of its phrases holds this word, or one it may be misheard for.
+    pub fn holds(&self, word: &str) -> bool {
+        self.entries.iter().flat_map(|(_, phrases)| phrases).flatten().any(|known| resembles(known, word))
+    }
 }
 
 #[derive(Debug)]
@@ -236,10 +245,6 @@ impl Agent {
             (Var::Closes, Some((_, closes))) => speak::bound(closes, self.language),
             _ => String::new(),
         }
-    }
-
-    pub(crate) fn fact(&self, index: usize) -> Option<&Fact> {
-        self.facts.get(index)
     }
 
     /// The weekdays a template can be said about: one is enough where it names none.

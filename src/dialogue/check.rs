@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-
 use jiff::civil::{Date, Time};
 use toml::Spanned;
 
@@ -21,8 +20,20 @@ const CLAUSE_CHARS_MAX: usize = 160;
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 /// Intents of the dialogue's own; a fact or form may not take their names.
 const RESERVED: [&str; 14] = [
-    "slot", "affirm", "deny", "human", "repeat", "backchannel", "interrupt", "withdraw", "bye", "abandon", "digit",
-    "silence", "unclear", "fallback",
+    "slot",
+    "affirm",
+    "deny",
+    "human",
+    "repeat",
+    "backchannel",
+    "interrupt",
+    "withdraw",
+    "bye",
+    "abandon",
+    "digit",
+    "silence",
+    "unclear",
+    "fallback",
 ];
 
 pub(super) fn agent(source: &str, file: File) -> Result<Agent, AgentError> {
@@ -101,8 +112,7 @@ impl Check<'_> {
     }
 
     fn hours(&mut self, raw: &schema::Hours) -> Hours {
-        let days =
-            [&raw.monday, &raw.tuesday, &raw.wednesday, &raw.thursday, &raw.friday, &raw.saturday, &raw.sunday];
+        let days = [&raw.monday, &raw.tuesday, &raw.wednesday, &raw.thursday, &raw.friday, &raw.saturday, &raw.sunday];
         let mut hours = Hours::default();
         for ((slot, text), key) in hours.week.iter_mut().zip(days).zip(WEEKDAYS) {
             match opening(text.get_ref()) {
@@ -152,6 +162,7 @@ impl Check<'_> {
                 say: self.plain("say", &fact.say),
                 by: self.by(fact, kinds),
                 closed,
+                asks_more: fact.asks_more,
             });
         }
         facts
@@ -205,7 +216,8 @@ impl Check<'_> {
                 self.problems.add(form.kind.span(), "kind", "allowed: booking, cancelling");
             }
             let slots = self.slots(&form.slot, has_hours);
-            let mut vars: Vec<Var> = slots.iter().flat_map(|slot| [Some(slot.name), slot.instead]).flatten().map(var).collect();
+            let mut vars: Vec<Var> =
+                slots.iter().flat_map(|slot| [Some(slot.name), slot.instead]).flatten().map(var).collect();
             if vars.contains(&Var::Name) {
                 vars.push(Var::Caller);
             }
@@ -250,7 +262,11 @@ impl Check<'_> {
             SlotName::Name => ("", &None, &[]),
         };
         if complaint.is_none() && name != SlotName::Name {
-            self.problems.add(raw.name.span(), key, format!("this key is missing: the {} slot needs it", raw.name.get_ref()));
+            self.problems.add(
+                raw.name.span(),
+                key,
+                format!("this key is missing: the {} slot needs it", raw.name.get_ref()),
+            );
         }
         if name == SlotName::Day && raw.far.is_none() {
             self.problems.add(raw.name.span(), "far", "this key is missing: the day slot needs it");
@@ -326,10 +342,15 @@ impl Check<'_> {
 
     fn target(&mut self, text: &Text) -> String {
         let target = text.get_ref();
-        let uri = ["sip:", "sips:", "tel:"].iter().any(|scheme| target.len() > scheme.len() && target.starts_with(scheme));
+        let uri =
+            ["sip:", "sips:", "tel:"].iter().any(|scheme| target.len() > scheme.len() && target.starts_with(scheme));
         let extension = !target.is_empty() && target.chars().all(|c| c.is_ascii_digit() || c == '+');
         if !uri && !extension || target.contains(char::is_whitespace) {
-            self.problems.add(text.span(), "target", "use a SIP URI (\"sip:desk@example.com\") or an extension (\"200\")");
+            self.problems.add(
+                text.span(),
+                "target",
+                "use a SIP URI (\"sip:desk@example.com\") or an extension (\"200\")",
+            );
         }
         target.clone()
     }
@@ -354,7 +375,8 @@ impl Check<'_> {
                 (Some(digit), Some(action)) => drop(keys.insert(digit, action)),
                 (None, _) => self.problems.add(text.span(), key, "no key of a telephone; allowed: 0 to 9, *, #"),
                 (_, None) => {
-                    let known: Vec<&str> = ["human", "repeat", "bye"].into_iter().chain(self.ids.keys().map(String::as_str)).collect();
+                    let known: Vec<&str> =
+                        ["human", "repeat", "bye"].into_iter().chain(self.ids.keys().map(String::as_str)).collect();
                     let near = nearest(text.get_ref(), known.iter().copied());
                     let message = format!("unknown; {near}allowed: {}", known.join(", "));
                     self.problems.add(text.span(), key, message);
@@ -394,10 +416,11 @@ impl Check<'_> {
             });
             examples.push((at, masked(text.get_ref(), language, kinds)));
         }
-        let index = Index::build(&examples);
+        let index = Index::build(&examples, |word| language.lexicon().is_topic(word));
         for (a, b) in index.collisions() {
             if let (Some((_, a)), Some((_, b))) = (self.examples.get(a), self.examples.get(b)) {
-                let message = format!("cannot be told apart from the example on line {}", self.problems.line(a.span().start));
+                let message =
+                    format!("cannot be told apart from the example on line {}", self.problems.line(a.span().start));
                 self.problems.add(b.span(), "ask", message);
             }
         }
@@ -416,7 +439,11 @@ impl Check<'_> {
     fn template(&mut self, key: &str, text: &Text, allowed: &[Var]) -> Template {
         self.filled(key, text);
         let names: Vec<String> = allowed.iter().map(|var| format!("{{{}}}", var.name())).collect();
-        let known = if names.is_empty() { "no slots are allowed here".to_owned() } else { format!("allowed here: {}", names.join(", ")) };
+        let known = if names.is_empty() {
+            "no slots are allowed here".to_owned()
+        } else {
+            format!("allowed here: {}", names.join(", "))
+        };
         let template = match Template::parse(text.get_ref()) {
             Ok(template) => template,
             Err(unknown) => {
@@ -430,7 +457,9 @@ impl Check<'_> {
         }
         let longest = template.longest_clause();
         if longest > CLAUSE_CHARS_MAX {
-            let message = format!("a clause of {longest} characters; at most {CLAUSE_CHARS_MAX}: make two sentences, or put a comma");
+            let message = format!(
+                "a clause of {longest} characters; at most {CLAUSE_CHARS_MAX}: make two sentences, or put a comma"
+            );
             self.problems.add(text.span(), key, message);
         }
         template

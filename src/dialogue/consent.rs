@@ -26,19 +26,83 @@ struct Grammar {
 
 const ENGLISH: Grammar = Grammar {
     yes: &[
-        "yes", "yeah", "yep", "yup", "yes i do", "yes you may", "yes you can", "yes i agree", "yes i consent",
-        "yes thats fine", "yes that is fine", "yes of course", "yeah sure", "yes sure", "sure", "i agree", "i consent",
-        "of course", "absolutely", "certainly", "yes go ahead", "yes thats okay", "yes thats ok", "yes i am sure",
+        "yes",
+        "yeah",
+        "yep",
+        "yup",
+        "yes i do",
+        "yes you may",
+        "yes you can",
+        "yes i agree",
+        "yes i consent",
+        "yes thats fine",
+        "yes that is fine",
+        "yes of course",
+        "yeah sure",
+        "yes sure",
+        "sure",
+        "i agree",
+        "i consent",
+        "of course",
+        "absolutely",
+        "certainly",
+        "yes go ahead",
+        "yes thats okay",
+        "yes thats ok",
+        "yes i am sure",
     ],
     no: &[
-        "no", "nope", "nah", "no thank you", "no thanks", "i do not", "i dont", "please dont", "please do not", "dont",
-        "do not", "id rather not", "i would rather not", "rather not", "i dont agree", "i do not agree",
-        "i dont consent", "i do not consent", "i refuse", "i disagree", "not", "never",
+        "no",
+        "nope",
+        "nah",
+        "no thank you",
+        "no thanks",
+        "i do not",
+        "i dont",
+        "please dont",
+        "please do not",
+        "dont",
+        "do not",
+        "id rather not",
+        "i would rather not",
+        "rather not",
+        "i dont agree",
+        "i do not agree",
+        "i dont consent",
+        "i do not consent",
+        "i refuse",
+        "i disagree",
+        "not",
+        "never",
     ],
     polite: &["please", "thank", "thanks", "you", "um", "uh"],
     around_no: &[
-        "i", "want", "that", "to", "be", "it", "this", "me", "record", "recorded", "recording", "keep", "store",
-        "save", "a", "the", "any", "my", "transcript", "call", "really", "like", "would", "prefer", "agree", "kept",
+        "i",
+        "want",
+        "that",
+        "to",
+        "be",
+        "it",
+        "this",
+        "me",
+        "record",
+        "recorded",
+        "recording",
+        "keep",
+        "store",
+        "save",
+        "a",
+        "the",
+        "any",
+        "my",
+        "transcript",
+        "call",
+        "really",
+        "like",
+        "would",
+        "prefer",
+        "agree",
+        "kept",
     ],
     not_no: &["no problem", "no worries", "why not", "i dont mind", "do not mind", "dont mind", "no objection"],
 };
@@ -46,19 +110,76 @@ const ENGLISH: Grammar = Grammar {
 /// Russian and Kazakh together: one caller mixes both.
 const RUSSIAN_KAZAKH: Grammar = Grammar {
     yes: &[
-        "да", "да да", "да конечно", "конечно", "да можно", "да согласен", "да согласна", "согласен", "согласна",
-        "я согласен", "я согласна", "да разрешаю", "разрешаю", "да пожалуйста", "иә", "ия", "иә әрине", "әрине",
-        "келісемін", "мен келісемін", "иә келісемін", "иә болады",
+        "да",
+        "да да",
+        "да конечно",
+        "конечно",
+        "да можно",
+        "да согласен",
+        "да согласна",
+        "согласен",
+        "согласна",
+        "я согласен",
+        "я согласна",
+        "да разрешаю",
+        "разрешаю",
+        "да пожалуйста",
+        "иә",
+        "ия",
+        "иә әрине",
+        "әрине",
+        "келісемін",
+        "мен келісемін",
+        "иә келісемін",
+        "иә болады",
     ],
     no: &[
-        "нет", "не", "не надо", "не нужно", "не хочу", "не согласен", "не согласна", "не разрешаю", "нельзя",
-        "против", "я против", "отказываюсь", "жоқ", "жок", "қажет емес", "керек емес", "келіспеймін", "болмайды",
+        "нет",
+        "не",
+        "не надо",
+        "не нужно",
+        "не хочу",
+        "не согласен",
+        "не согласна",
+        "не разрешаю",
+        "нельзя",
+        "против",
+        "я против",
+        "отказываюсь",
+        "жоқ",
+        "жок",
+        "қажет емес",
+        "керек емес",
+        "келіспеймін",
+        "болмайды",
     ],
     polite: &["пожалуйста", "спасибо", "большое", "рахмет", "өтінемін", "эм", "э"],
     around_no: &[
-        "я", "меня", "это", "записывать", "записывайте", "сохранять", "сохраняйте", "хранить", "разговор", "запись",
-        "хочу", "надо", "нужно", "чтобы", "мой", "текст", "хотел", "хотела", "бы", "хотелось", "согласен", "согласна",
-        "мен", "жазбаңыз", "сақтамаңыз",
+        "я",
+        "меня",
+        "это",
+        "записывать",
+        "записывайте",
+        "сохранять",
+        "сохраняйте",
+        "хранить",
+        "разговор",
+        "запись",
+        "хочу",
+        "надо",
+        "нужно",
+        "чтобы",
+        "мой",
+        "текст",
+        "хотел",
+        "хотела",
+        "бы",
+        "хотелось",
+        "согласен",
+        "согласна",
+        "мен",
+        "жазбаңыз",
+        "сақтамаңыз",
     ],
     not_no: &["не против", "я не против", "не возражаю", "нет проблем", "нет возражений", "қарсы емеспін"],
 };
@@ -86,9 +207,8 @@ pub fn consent_answer(text: &str, language: &str) -> ConsentAnswer {
 }
 
 /// Beside a no, these make a turn unclear.
-const BARE_YES: [&str; 13] = [
-    "yes", "yeah", "yep", "yup", "sure", "of course", "absolutely", "certainly", "да", "конечно", "иә", "ия", "әрине",
-];
+const BARE_YES: [&str; 13] =
+    ["yes", "yeah", "yep", "yup", "sure", "of course", "absolutely", "certainly", "да", "конечно", "иә", "ия", "әрине"];
 
 /// Whether the whole turn is made of these phrases.
 fn only(words: &[Word], phrases: &[&[&str]]) -> bool {
@@ -118,35 +238,115 @@ mod tests {
 
     #[test]
     fn only_a_clear_yes_is_a_yes() {
-        check("en", ConsentAnswer::Yes, &[
-            "Yes.", "yes please", "Yes, please.", "yeah sure", "Yes. Yes. Yes.", "Yep", "Yeah.", "I agree.", "Of course.",
-            "Yes, thank you.", "Um, yes.", "yes you may", "Yes, of course.",
-        ]);
-        check("ru", ConsentAnswer::Yes, &["Да.", "да, конечно", "Да да.", "Конечно", "Да, пожалуйста.", "я согласна", "Иә"]);
+        check(
+            "en",
+            ConsentAnswer::Yes,
+            &[
+                "Yes.",
+                "yes please",
+                "Yes, please.",
+                "yeah sure",
+                "Yes. Yes. Yes.",
+                "Yep",
+                "Yeah.",
+                "I agree.",
+                "Of course.",
+                "Yes, thank you.",
+                "Um, yes.",
+                "yes you may",
+                "Yes, of course.",
+            ],
+        );
+        check(
+            "ru",
+            ConsentAnswer::Yes,
+            &["Да.", "да, конечно", "Да да.", "Конечно", "Да, пожалуйста.", "я согласна", "Иә"],
+        );
         check("kk", ConsentAnswer::Yes, &["иә", "Иә, әрине.", "Келісемін", "Иә. Иә."]);
     }
 
     #[test]
     fn a_no_is_a_no() {
-        check("en-US", ConsentAnswer::No, &[
-            "No.", "No thank you", "No, thank you.", "nope", "No. No. No.", "I'd rather not.", "Please don't.",
-            "No, please do not record me", "I don't want that", "no I don't agree",
-        ]);
-        check("ru", ConsentAnswer::No, &["Нет.", "нет, спасибо", "Не надо", "не согласен", "Нет, не записывайте", "Жоқ"]);
+        check(
+            "en-US",
+            ConsentAnswer::No,
+            &[
+                "No.",
+                "No thank you",
+                "No, thank you.",
+                "nope",
+                "No. No. No.",
+                "I'd rather not.",
+                "Please don't.",
+                "No, please do not record me",
+                "I don't want that",
+                "no I don't agree",
+            ],
+        );
+        check(
+            "ru",
+            ConsentAnswer::No,
+            &["Нет.", "нет, спасибо", "Не надо", "не согласен", "Нет, не записывайте", "Жоқ"],
+        );
         check("kk", ConsentAnswer::No, &["Жоқ", "жоқ, рахмет", "керек емес"]);
     }
 
     #[test]
     fn everything_else_is_unclear() {
-        check("en", ConsentAnswer::Unclear, &[
-            "okay", "Uh huh.", "Okay.", "", "Yes?", "yes no", "No. Yes.", "yes and no", "Yes, what is that for?", "right",
-            "I'm not sure", "sure?", "no problem", "I don't mind", "What time do you open?", "yes but not my name", "fine",
-            "You", "Thank you.", "Are you sure", "go ahead", "mm hm", "not sure", "yesterday", "no sure", "Hello", "да",
-            "is that a yes", "yes I have a question", "please",
-        ]);
-        check("ru", ConsentAnswer::Unclear, &[
-            "хорошо", "ладно", "угу", "да нет", "Да нет, наверное", "Да?", "не против", "да, а зачем", "ну", "окей", "yes", "алло да",
-        ]);
+        check(
+            "en",
+            ConsentAnswer::Unclear,
+            &[
+                "okay",
+                "Uh huh.",
+                "Okay.",
+                "",
+                "Yes?",
+                "yes no",
+                "No. Yes.",
+                "yes and no",
+                "Yes, what is that for?",
+                "right",
+                "I'm not sure",
+                "sure?",
+                "no problem",
+                "I don't mind",
+                "What time do you open?",
+                "yes but not my name",
+                "fine",
+                "You",
+                "Thank you.",
+                "Are you sure",
+                "go ahead",
+                "mm hm",
+                "not sure",
+                "yesterday",
+                "no sure",
+                "Hello",
+                "да",
+                "is that a yes",
+                "yes I have a question",
+                "please",
+            ],
+        );
+        check(
+            "ru",
+            ConsentAnswer::Unclear,
+            &[
+                "хорошо",
+                "ладно",
+                "угу",
+                "да нет",
+                "Да нет, наверное",
+                "Да?",
+                "не против",
+                "да, а зачем",
+                "ну",
+                "окей",
+                "yes",
+                "алло да",
+            ],
+        );
         check("kk", ConsentAnswer::Unclear, &["жақсы", "жарайды", "иә жоқ"]);
         check("fr", ConsentAnswer::Unclear, &["oui", "yes", "да"]);
     }

@@ -140,7 +140,8 @@ impl Filling {
             let going_on = complaint.slot == SlotName::Phone;
             return (self.turn_to(Doing::Slot(complaint.slot)) || going_on).then_some(complaint.said);
         }
-        let next = form.slots.iter().find(|slot| !self.is_given(slot)).map_or(Doing::Confirm, |slot| Doing::Slot(slot.name));
+        let next =
+            form.slots.iter().find(|slot| !self.is_given(slot)).map_or(Doing::Confirm, |slot| Doing::Slot(slot.name));
         if self.doing == next && next != Doing::Confirm {
             // Something was given, but not what was asked for.
             return self.turn_to(next).then(|| self.question(agent, today)).flatten();
@@ -313,6 +314,10 @@ fn fits(agent: &Agent, slot: &Slot, day: Date, time: Time) -> bool {
 /// Shows how far the form is, never what is in it.
 impl fmt::Debug for Filling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Filling").field("form", &self.form).field("doing", &self.doing).field("tries", &self.tries).finish()
+        f.debug_struct("Filling")
+            .field("form", &self.form)
+            .field("doing", &self.doing)
+            .field("tries", &self.tries)
+            .finish()
     }
 }

@@ -8,8 +8,20 @@ use jiff::civil::Date;
 use super::agent::{Agent, By, Intent, Kind};
 use super::entities::answer::{self, Closed};
 use super::entities::{Asked, Entities, Language, Lexicon};
-use super::matching::{ENTITY_THRESHOLD, MARGIN, Ranking, STRONG, THRESHOLD};
-use super::text::{Break, Word, alike, words};
+use super::text::{Break, Word, alike, phrase_at, words};
+
+/// Below this the turn is none of the agent's business.
+const THRESHOLD: f32 = 0.5;
+/// Enough where the turn also names a day or a service that the matched fact answers by.
+const ENTITY_THRESHOLD: f32 = 0.4;
+/// So much better than the next intent the best has to be.
+const MARGIN: f32 = 0.03;
+/// From here on a match outweighs what else the turn could be, for example a name.
+const STRONG: f32 = 0.65;
+/// What a piece of a turn counts, beside the whole.
+const PIECE: f32 = 0.9;
+/// Intents looked at before a turn is given up as none of the agent's business.
+const CANDIDATES: usize = 4;
 
 pub(crate) struct Heard {
     pub words: Vec<Word>,
@@ -35,7 +47,7 @@ impl Heard {
         let entities = Entities::read(&words, lexicon, today, asked);
         let things = things(&words, &entities, &agent.kinds);
         let mut heard = Heard { words, entities, things, matched: None, lexicon };
-        heard.matched = heard.judge(agent, agent.index.rank(&heard.pieces(agent)));
+        heard.matched = heard.best(agent);
         heard
     }
 
@@ -70,29 +82,61 @@ impl Heard {
         self.matched.is_some_and(|(_, score)| score >= STRONG)
     }
 
-    /// The whole turn, and each sentence of it where there are several: "Hi there. I was in town. When are
-    /// you open?"
+    /// The whole turn if it matches, else its best piece; of equals the longer, for people greet and thank
+    /// in few words.
+    fn best(&self, agent: &Agent) -> Option<(Intent, f32)> {
+        let pieces = self.pieces(agent);
+        let (whole, pieces) = pieces.split_first()?;
+        let found = self.judge(agent, whole, 1.0);
+        if found.is_some() {
+            return found;
+        }
+        let rank = |length: usize, score: f32| score + 0.02 * length.min(6) as f32;
+        let judged = pieces.iter().filter_map(|piece| {
+            let (intent, score) = self.judge(agent, piece, PIECE)?;
+            // "Hello, do you sell shoes?" is no hello: a piece has to hold most of what the turn is about.
+            let about_it = 2 * self.topics(piece) >= self.topics(whole);
+            let any_time = !matches!(intent, Intent::Fact(_) | Intent::Form(_));
+            (about_it || any_time).then_some((piece.len(), (intent, score)))
+        });
+        let best = judged.max_by(|(a, (_, x)), (b, (_, y))| rank(*a, *x).total_cmp(&rank(*b, *y)));
+        best.map(|(_, found)| found)
+    }
+
+    fn topics(&self, signs: &[String]) -> usize {
+        signs.iter().filter(|word| self.lexicon.is_topic(word)).count()
+    }
+
+    /// The whole turn, and each sentence and clause of it where there are several: "Hi there. I was in
+    /// town, when are you open?"
     fn pieces(&self, agent: &Agent) -> Vec<Vec<String>> {
-        let signs = |range: Range<usize>| {
-            signs(range, &self.words, &self.entities, &self.things, &agent.kinds, self.lexicon)
-        };
+        let signs =
+            |range: Range<usize>| signs(range, &self.words, &self.entities, &self.things, &agent.kinds, self.lexicon);
         let mut pieces = vec![signs(0..self.words.len())];
-        let mut start = 0;
-        for (i, word) in self.words.iter().enumerate() {
-            let ends = matches!(word.after, Break::Sentence | Break::Question) || i + 1 == self.words.len();
-            if ends && (start > 0 || i + 1 < self.words.len()) {
-                pieces.push(signs(start..i + 1));
-                start = i + 1;
+        for ends in [[Break::Sentence, Break::Question].as_slice(), &[Break::Sentence, Break::Question, Break::Comma]] {
+            let mut start = 0;
+            for (i, word) in self.words.iter().enumerate() {
+                let last = i + 1 == self.words.len();
+                if (ends.contains(&word.after) || last) && (start > 0 || !last) {
+                    pieces.push(signs(start..i + 1));
+                    start = i + 1;
+                }
             }
         }
         pieces
     }
 
-    fn judge(&self, agent: &Agent, ranking: Ranking) -> Option<(Intent, f32)> {
-        let intent = *agent.intents.get(ranking.intent)?;
+    fn judge(&self, agent: &Agent, signs: &[String], weight: f32) -> Option<(Intent, f32)> {
+        let ranking = agent.index.rank(signs, self.topics(signs) > 0).into_iter().take(CANDIDATES);
+        let mut candidates = ranking.filter_map(|(number, score)| {
+            let intent = *agent.intents.get(number)?;
+            (!self.is_foreign(agent, number, intent, signs)).then_some((intent, score))
+        });
+        let (intent, score) = candidates.next()?;
+        let next = candidates.next().map_or(0.0, |(_, score)| score);
         // A named day or service speaks for the fact that answers by it.
         let spoken_for = match intent {
-            Intent::Fact(fact) => match agent.fact(fact)?.by {
+            Intent::Fact(fact) => match agent.facts.get(fact)?.by {
                 Some(By::Day(_)) => !self.entities.days.is_empty(),
                 Some(By::Kind(kind, _)) => self.things.iter().any(|thing| thing.kind == kind),
                 None => false,
@@ -100,8 +144,37 @@ impl Heard {
             _ => false,
         };
         let threshold = if spoken_for { ENTITY_THRESHOLD } else { THRESHOLD };
-        let clear = ranking.score - ranking.next >= MARGIN || ranking.score >= STRONG;
-        (ranking.score >= threshold && clear).then_some((intent, ranking.score))
+        let clear = score - next >= MARGIN || score >= STRONG;
+        (weight * score >= threshold && clear).then_some((intent, weight * score))
+    }
+
+    /// Whether at least as many of its topic words are unknown to the intent as known: "how much does a
+    /// car cost" is a familiar frame around something that is none of the agent's business.
+    fn is_foreign(&self, agent: &Agent, number: usize, intent: Intent, signs: &[String]) -> bool {
+        let is_form = match intent {
+            Intent::Fact(_) => false,
+            Intent::Form(_) | Intent::Withdraw => true,
+            // Taking someone for wanting a person, or to stop, does no harm.
+            _ => return false,
+        };
+        let (mut known, mut foreign) = (0, 0);
+        for word in signs.iter().map(String::as_str) {
+            let is_thing = agent.kinds.iter().any(|kind| word == format!("<{}>", kind.name));
+            if word.starts_with('<') {
+                // What the agent's own file names is twice as good a sign as any word.
+                known += if is_thing { 2 } else { usize::from(is_form) };
+            } else if self.lexicon.is_topic(word) {
+                match agent.index.knows(number, word) || agent.kinds.iter().any(|kind| kind.holds(word)) {
+                    true => known += 1,
+                    false => foreign += 1,
+                }
+            }
+        }
+        match intent {
+            // Erasing cannot be undone, so one word has to name it; but the right to it outlives a misheard one.
+            Intent::Withdraw => known == 0,
+            _ => foreign > 0 && foreign >= known,
+        }
     }
 }
 
@@ -165,11 +238,11 @@ fn signs(
             signs.push(format!("<{name}>"));
             i = thing.span.end.max(i + 1);
         } else {
-            let word = word.text.as_str();
-            if !lexicon.fillers.contains(&word) && !lexicon.noise.contains(&word) {
-                signs.push(word.to_owned());
+            let noise = phrase_at(words, i, lexicon.noise).max(phrase_at(words, i, lexicon.fillers));
+            if noise == 0 {
+                signs.push(word.text.clone());
             }
-            i += 1;
+            i += noise.max(1);
         }
     }
     if signs.is_empty() {

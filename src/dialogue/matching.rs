@@ -1,119 +1,97 @@
 //! Which of the agent's examples a turn comes closest to: cosine over letter trigrams, each weighed by
-//! how few examples of this agent hold it. No language model, no word list, no training: the same
-//! words always give the same answer. It never decides alone: policy sets threshold and margin.
+//! how few intents of this agent hold it. No language model, no word list, no training: the same words
+//! always give the same answer. It never decides alone: [`super::heard`] sets threshold and margin.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use super::text::resembles;
 
 /// How much the share of the turn that an intent's examples know between them counts, beside the
 /// nearest single example: a foreign word in a familiar frame is a warning.
 const COVERAGE: f32 = 0.2;
-/// What a sentence of several counts, beside the whole turn.
-const SENTENCE: f32 = 0.9;
-/// Below this the turn is none of the agent's business.
-pub(crate) const THRESHOLD: f32 = 0.5;
-/// Enough where the turn also names a day or a service that the matched fact answers by.
-pub(crate) const ENTITY_THRESHOLD: f32 = 0.4;
-/// So much better than the next intent the best has to be.
-pub(crate) const MARGIN: f32 = 0.03;
-/// From here on a match outweighs what else the turn could be, for example a name.
-pub(crate) const STRONG: f32 = 0.65;
+/// What an example about something counts for a turn about nothing: "what's the time?" only has the
+/// frame of "what time do you close?".
+const FRAME_ONLY: f32 = 0.7;
 /// Two examples of different intents closer than this cannot be told apart.
-pub(crate) const COLLISION: f32 = 0.93;
+const COLLISION: f32 = 0.93;
 
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// Weight of each trigram that an example holds.
-    weights: BTreeMap<String, f32>,
+    /// Each trigram that an example holds: its number and its weight.
+    features: BTreeMap<String, (u32, f32)>,
     unknown_weight: f32,
     examples: Vec<Example>,
-    /// Every trigram of an intent's examples together.
-    vocabulary: BTreeMap<usize, BTreeSet<String>>,
+    /// For each intent the trigrams and the topic words of all its examples.
+    known: BTreeMap<usize, Known>,
 }
 
 #[derive(Debug)]
 struct Example {
     intent: usize,
-    vector: BTreeMap<String, f32>,
+    vector: Vector,
+    /// Whether it holds a topic word or a masked entity.
+    topical: bool,
 }
 
-/// The best intent and the best of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Ranking {
-    pub intent: usize,
-    pub score: f32,
-    pub next: f32,
+#[derive(Debug, Default)]
+struct Known {
+    features: BTreeSet<u32>,
+    words: BTreeSet<String>,
 }
+
+/// Unit vector over the known trigrams, by number; what is unknown only shortens the rest.
+type Vector = Vec<(u32, f32)>;
 
 impl Index {
-    /// From `(intent, masked words)` of every example.
-    pub fn build(examples: &[(usize, Vec<String>)]) -> Index {
+    /// From `(intent, masked words)` of every example; `is_topic` picks the words that an intent can be known by.
+    pub fn build(examples: &[(usize, Vec<String>)], is_topic: impl Fn(&str) -> bool) -> Index {
         let mut holding: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (intent, words) in examples {
-            for feature in words.iter().flat_map(|word| features(word)) {
+            for feature in features(words) {
                 holding.entry(feature).or_default().insert(*intent);
             }
         }
-        let count = examples.iter().map(|(intent, _)| intent).collect::<BTreeSet<_>>().len() as f32;
-        let weight = |held: usize| (1.0 + count / (held as f32 + 0.5)).ln();
+        let intents = examples.iter().map(|(intent, _)| intent).collect::<BTreeSet<_>>().len() as f32;
+        let weight = |held: usize| (1.0 + intents / (held as f32 + 0.5)).ln();
+        let numbered = (0..).zip(holding);
         let mut index = Index {
-            weights: holding.into_iter().map(|(feature, held)| (feature, weight(held.len()))).collect(),
+            features: numbered.map(|(number, (feature, held))| (feature, (number, weight(held.len())))).collect(),
             unknown_weight: weight(1),
-            examples: Vec::new(),
-            vocabulary: BTreeMap::new(),
+            ..Index::default()
         };
         for (intent, words) in examples {
-            let known = index.vocabulary.entry(*intent).or_default();
-            known.extend(words.iter().flat_map(|word| features(word)));
+            let vector = index.vector(words);
+            let known = index.known.entry(*intent).or_default();
+            known.features.extend(vector.iter().map(|(feature, _)| feature));
+            known.words.extend(words.iter().filter(|word| is_topic(word)).cloned());
+            let topical = words.iter().any(|word| is_topic(word));
+            index.examples.push(Example { intent: *intent, vector, topical });
         }
-        index.examples = examples
-            .iter()
-            .map(|(intent, words)| Example { intent: *intent, vector: index.vector(words) })
-            .collect();
         index
     }
 
-    /// The best match of a turn, given as the masked words of the whole turn and then of each of its
-    /// sentences. A sentence counts a little less than the whole, a later one a little more than an
-    /// earlier: people come to the point last. Score 0 where nothing is shared.
-    pub fn rank(&self, pieces: &[Vec<String>]) -> Ranking {
-        let mut best: BTreeMap<usize, f32> = BTreeMap::new();
-        for (place, words) in pieces.iter().enumerate() {
-            let weight = if place == 0 { 1.0 } else { (SENTENCE + 0.005 * place as f32).min(1.0) };
-            let turn = self.vector(words);
-            for (intent, score) in self.scores(&turn) {
-                let entry = best.entry(intent).or_default();
-                *entry = entry.max(weight * score);
-            }
-        }
-        let mut ranking = Ranking::default();
-        for (intent, score) in best {
-            if score > ranking.score {
-                ranking = Ranking { intent, score, next: ranking.score };
-            } else if score > ranking.next {
-                ranking.next = score;
-            }
-        }
-        ranking
-    }
-
-    /// For each intent: its nearest example, and how much of the turn its examples know at all.
-    fn scores(&self, turn: &BTreeMap<String, f32>) -> BTreeMap<usize, f32> {
+    /// Every intent that shares anything with the masked words, best first, scores from 0 to 1.
+    /// `topical`: whether any of the words can carry a topic.
+    pub fn rank(&self, words: &[String], topical: bool) -> Vec<(usize, f32)> {
+        let turn = self.vector(words);
         let mut best: BTreeMap<usize, f32> = BTreeMap::new();
         for example in &self.examples {
             let entry = best.entry(example.intent).or_default();
-            *entry = entry.max(cosine(turn, &example.vector));
+            let frame = if example.topical && !topical { FRAME_ONLY } else { 1.0 };
+            *entry = entry.max(frame * cosine(&turn, &example.vector));
         }
-        for (intent, score) in &mut best {
-            *score = (1.0 - COVERAGE) * *score + COVERAGE * self.coverage(turn, *intent);
-        }
-        best
+        let with_coverage =
+            |(intent, score)| (intent, (1.0 - COVERAGE) * score + COVERAGE * self.coverage(&turn, intent));
+        let mut ranking: Vec<(usize, f32)> =
+            best.into_iter().map(with_coverage).filter(|(_, score)| *score > 0.0).collect();
+        ranking.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        ranking
     }
 
-    /// Share of the turn's weight that the examples of an intent hold together.
-    fn coverage(&self, turn: &BTreeMap<String, f32>, intent: usize) -> f32 {
-        let known = self.vocabulary.get(&intent);
-        let knows = |feature: &String| known.is_some_and(|known| known.contains(feature));
-        turn.iter().filter(|(feature, _)| knows(feature)).map(|(_, weight)| weight * weight).sum()
+    /// Whether an intent's examples hold this word, or one it may be misheard for.
+    pub fn knows(&self, intent: usize, word: &str) -> bool {
+        let known = self.known.get(&intent).map(|known| &known.words);
+        known.is_some_and(|known| known.contains(word) || known.iter().any(|known| resembles(known, word)))
     }
 
     /// Pairs of examples of different intents that a caller's turn could not tell apart, by position.
@@ -129,29 +107,59 @@ impl Index {
         pairs
     }
 
-    /// Unit vector over trigrams.
-    fn vector(&self, words: &[String]) -> BTreeMap<String, f32> {
-        let mut vector: BTreeMap<String, f32> = BTreeMap::new();
-        for feature in words.iter().flat_map(|word| features(word)) {
-            let weight = self.weights.get(&feature).copied().unwrap_or(self.unknown_weight);
-            // Said twice does not count twice: recognizers repeat.
-            vector.insert(feature, weight);
+    /// Share of the turn's weight that the examples of an intent hold together.
+    fn coverage(&self, turn: &Vector, intent: usize) -> f32 {
+        let known = self.known.get(&intent).map(|known| &known.features);
+        let knows = |feature: &u32| known.is_some_and(|known| known.contains(feature));
+        turn.iter().filter(|(feature, _)| knows(feature)).map(|(_, weight)| weight * weight).sum()
+    }
+
+    /// A trigram said twice does not count twice: recognizers repeat.
+    fn vector(&self, words: &[String]) -> Vector {
+        let mut vector = Vector::new();
+        let mut squares = 0.0;
+        for feature in features(words) {
+            let known = self.features.get(&feature);
+            let weight = known.map_or(self.unknown_weight, |(_, weight)| *weight);
+            squares += weight * weight;
+            vector.extend(known.map(|(number, _)| (*number, weight)));
         }
-        let norm = vector.values().map(|weight| weight * weight).sum::<f32>().sqrt().max(f32::EPSILON);
-        vector.values_mut().for_each(|weight| *weight /= norm);
+        let norm = f32::sqrt(squares).max(f32::EPSILON);
+        vector.iter_mut().for_each(|(_, weight)| *weight /= norm);
+        // Numbers follow the order of the names, so this only makes sure of what `cosine` needs.
+        vector.sort_unstable_by_key(|(number, _)| *number);
         vector
     }
 }
 
-/// Trigrams of a word with its edges; a masked entity (`<day>`) is one feature of its own.
-fn features(word: &str) -> Vec<String> {
-    if word.starts_with('<') {
-        return vec![word.to_owned()];
+/// Trigrams of the words with their edges; a masked entity (`<day>`) is one feature of its own.
+fn features(words: &[String]) -> BTreeSet<String> {
+    let mut features = BTreeSet::new();
+    for word in words {
+        if word.starts_with('<') {
+            features.insert(word.clone());
+            continue;
+        }
+        let padded: Vec<char> = std::iter::once('_').chain(word.chars()).chain(std::iter::once('_')).collect();
+        features.extend(padded.windows(3).map(|window| window.iter().collect::<String>()));
     }
-    let padded: Vec<char> = std::iter::once('_').chain(word.chars()).chain(std::iter::once('_')).collect();
-    padded.windows(3).map(|window| window.iter().collect()).collect()
+    features
 }
 
-fn cosine(a: &BTreeMap<String, f32>, b: &BTreeMap<String, f32>) -> f32 {
-    a.iter().filter_map(|(feature, x)| b.get(feature).map(|y| x * y)).sum()
+/// Both sorted by feature number.
+fn cosine(a: &Vector, b: &Vector) -> f32 {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut sum = 0.0;
+    while let (Some((x, weight_x)), Some((y, weight_y))) = (a.peek(), b.peek()) {
+        match x.cmp(y) {
+            std::cmp::Ordering::Less => drop(a.next()),
+            std::cmp::Ordering::Greater => drop(b.next()),
+            std::cmp::Ordering::Equal => {
+                sum += weight_x * weight_y;
+                a.next();
+                b.next();
+            }
+        }
+    }
+    sum
 }

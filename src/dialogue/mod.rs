@@ -8,6 +8,7 @@ mod agent;
 mod check;
 pub mod consent;
 mod entities;
+mod facts;
 mod form;
 mod heard;
 mod matching;
@@ -143,9 +144,7 @@ impl fmt::Debug for Reply {
             .clauses
             .iter()
             .zip(&self.fixed)
-            .map(|(text, fixed)| {
-                if *fixed { text.clone() } else { format!("<{} characters>", text.chars().count()) }
-            })
+            .map(|(text, fixed)| if *fixed { text.clone() } else { format!("<{} characters>", text.chars().count()) })
             .collect();
         f.debug_struct("Reply")
             .field("intent", &self.intent)

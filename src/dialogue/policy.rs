@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::agent::{Agent, By, Intent};
+use super::agent::{Agent, Intent};
 use super::entities::Asked;
 use super::entities::answer::Closed;
 use super::form::{Doing, Filling};
 use super::heard::Heard;
-use super::template::{Said, Template, Var};
-use super::{Expects, Input, Reply, Then, speak};
+use super::template::{Said, Template};
+use super::{Expects, Input, Reply, Then, facts};
 
 /// After so many turns in a row that nothing could be made of, a person is offered.
 const MISSES_MAX: usize = 3;
@@ -100,7 +100,9 @@ impl Dialogue {
     }
 
     fn understand(&mut self, heard: &Heard, text: &str) -> Reply {
-        let follows = self.pending != Pending::Form && !heard.is_strong() && self.followed_up(heard).is_some();
+        let follows = self.pending != Pending::Form
+            && !heard.is_strong()
+            && facts::followed_up(&self.agent, heard, self.topic).is_some();
         let closed = heard.closed().is_some();
         if let Some((intent, _)) = heard.matched.filter(|_| !follows && !closed)
             && let Some(reply) = self.control(intent)
@@ -154,28 +156,16 @@ impl Dialogue {
             None => {}
         }
         self.pending = Pending::Nothing;
-        if let Some(fact) = self.followed_up(heard).filter(|_| !heard.is_strong()) {
+        if let Some(fact) = facts::followed_up(&self.agent, heard, self.topic).filter(|_| !heard.is_strong()) {
             return self.answer(fact, heard);
         }
         match heard.matched {
             Some((Intent::Fact(fact), _)) => self.answer(fact, heard),
             Some((Intent::Form(form), _)) => self.begin(form, heard),
+            // "I'd like to ..." holds nothing that could be known or not.
+            _ if heard.residue() == 0 => self.unclear(),
             _ => self.fallback(),
         }
-    }
-
-    /// "What about Sunday?": nothing but a day or a thing, and a fact that answers by it.
-    fn followed_up(&self, heard: &Heard) -> Option<usize> {
-        if heard.residue() > 0 {
-            return None;
-        }
-        let answers = |fact: usize| match self.agent.fact(fact).and_then(|fact| fact.by.as_ref()) {
-            Some(By::Day(_)) => !heard.entities.days.is_empty(),
-            Some(By::Kind(kind, _)) => heard.things.iter().any(|thing| thing.kind == *kind),
-            None => false,
-        };
-        // Without a topic the first in the file that can answer.
-        self.topic.filter(|topic| answers(*topic)).or((0..self.agent.facts.len()).find(|fact| answers(*fact)))
     }
 
     /// A turn while a form is open.
@@ -242,9 +232,8 @@ impl Dialogue {
         let no = leading == Some(false) || filling.doing == Doing::Change;
         // "No, four": after a no, a bare number can only be a correction.
         let bare = Heard::read(&agent, text, self.today, if no { Asked::Time } else { Asked::Nothing });
-        let reply = if filling.take(&agent, &bare.entities) {
-            self.advance("slot", &mut filling)
-        } else if no && filling.clear_called(&agent, says(heard)) {
+        let corrected = filling.take(&agent, &bare.entities) || (no && filling.clear_called(&agent, says(heard)));
+        let reply = if corrected {
             self.advance("slot", &mut filling)
         } else {
             match heard.closed() {
@@ -346,40 +335,14 @@ impl Dialogue {
 
     fn answer(&mut self, fact: usize, heard: &Heard) -> Reply {
         let agent = Arc::clone(&self.agent);
-        let Some(about) = agent.fact(fact) else { return self.fallback() };
-        let mut said: Vec<Said> = Vec::new();
-        match &about.by {
-            Some(By::Day(answers)) => {
-                for day in heard.entities.days.iter().map(|mention| mention.value) {
-                    let closed = agent.hours.as_ref().is_some_and(|hours| hours.closed.contains(&day));
-                    let answer = match &about.closed {
-                        Some(template) if closed => template.render(|var| self.day_value(var, day)),
-                        _ => plain(answers.get(&day.weekday().to_monday_zero_offset())),
-                    };
-                    add(&mut said, answer);
-                }
-            }
-            Some(By::Kind(kind, answers)) => {
-                for thing in heard.things.iter().filter(|thing| thing.kind == *kind) {
-                    add(&mut said, plain(answers.get(&thing.entry)));
-                }
-            }
-            None => {}
-        }
+        let Some(about) = agent.facts.get(fact) else { return self.fallback() };
         if about.by.is_some() {
             self.topic = Some(fact);
         }
-        if said.is_empty() {
-            said = about.say.plain();
+        if about.asks_more && self.pending == Pending::Nothing {
+            self.pending = Pending::MoreHelp;
         }
-        Reply::new(&about.id).say(said)
-    }
-
-    fn day_value(&self, var: Var, day: Date) -> String {
-        match var {
-            Var::Day => speak::day(day, self.today, self.agent.language),
-            own => self.agent.own_value(own, day.weekday()),
-        }
+        Reply::new(&about.id).say(facts::answer(&agent, about, heard, self.today))
     }
 
     /// The honest answer to what the agent file does not hold.
@@ -551,13 +514,6 @@ fn says(heard: &Heard) -> impl Fn(&str) -> bool {
 
 fn plain(template: Option<&Template>) -> Vec<Said> {
     template.map(Template::plain).unwrap_or_default()
-}
-
-/// "Saturday and Sunday" may have one answer.
-fn add(said: &mut Vec<Said>, more: Vec<Said>) {
-    if !more.is_empty() && !said.ends_with(&more) {
-        said.extend(more);
-    }
 }
 
 /// Shows where the dialogue stands, never what was said or given.

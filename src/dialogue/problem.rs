@@ -90,7 +90,7 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> 
     known
         .map(|name| (distance(&wrong, &letters(name)), name))
         .min()
-        .filter(|(edits, name)| *edits <= (name.chars().count() / 3).max(1))
+        .filter(|(edits, name)| *edits <= ((name.chars().count() + 1) / 3).max(1))
         .map_or_else(String::new, |(_, name)| format!("did you mean `{name}`? "))
 }
 

@@ -92,6 +92,9 @@ pub(crate) struct Fact {
     pub answers: BTreeMap<String, Text>,
     /// With `by = "day"`: the answer for a date in `hours.closed`.
     pub closed: Option<Text>,
+    /// `say` ends in "anything else?": a no to it ends the call.
+    #[serde(default)]
+    pub asks_more: bool,
 }
 
 #[derive(Deserialize)]

@@ -119,8 +119,7 @@ const LATER_CLAUSE: usize = 110;
 /// A piece shorter than this is not worth a clause of its own.
 const SHORTEST: usize = 12;
 /// A full stop behind these ends no sentence.
-const ABBREVIATIONS: [&str; 13] =
-    ["dr", "mr", "mrs", "ms", "st", "no", "a.m", "p.m", "e.g", "ул", "им", "т.е", "корп"];
+const ABBREVIATIONS: [&str; 13] = ["dr", "mr", "mrs", "ms", "st", "no", "a.m", "p.m", "e.g", "ул", "им", "т.е", "корп"];
 
 /// Sentences, and long sentences at commas. Joining the pieces with spaces gives the text back.
 pub(crate) fn split(text: &str) -> Vec<String> {
@@ -142,8 +141,7 @@ fn sentences(text: &str) -> Vec<String> {
         current.push_str(word);
         let bare = word.trim_end_matches(['"', '»', ')']);
         let stop = bare.ends_with(['!', '?', '…'])
-            || (bare.ends_with('.')
-                && !ABBREVIATIONS.contains(&bare.trim_end_matches('.').to_lowercase().as_str()));
+            || (bare.ends_with('.') && !ABBREVIATIONS.contains(&bare.trim_end_matches('.').to_lowercase().as_str()));
         if stop {
             sentences.push(std::mem::take(&mut current));
         }
@@ -169,7 +167,11 @@ fn cut(sentence: &str, limit: usize, into: &mut Vec<String>) {
             });
         // The first clause wants to be short, a later one wants to be as whole as the limit lets it.
         let within = |at: &usize| rest.get(..*at).is_some_and(|head| head.chars().count() <= limit);
-        let at = if limit == FIRST_CLAUSE { good.clone().next() } else { good.clone().filter(within).last().or(good.clone().next()) };
+        let at = if limit == FIRST_CLAUSE {
+            good.clone().next()
+        } else {
+            good.clone().rfind(within).or(good.clone().next())
+        };
         let Some((head, tail)) = at.and_then(|at| rest.split_at_checked(at)) else { break };
         into.push(head.trim().to_owned());
         rest = tail.trim_start();

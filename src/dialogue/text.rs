@@ -42,9 +42,7 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
             raw.push(c);
         } else if is_apostrophe(c) && last.is_some_and(char::is_alphabetic) {
             raw.push('\'');
-        } else if matches!(c, ':' | '.' | '/') && digit(last) && digit(next) {
-            raw.push(c);
-        } else if c == '+' && digit(next) && raw.is_empty() {
+        } else if digit(next) && ((matches!(c, ':' | '.' | '/') && digit(last)) || (c == '+' && raw.is_empty())) {
             raw.push(c);
         } else {
             push(&mut words, &mut raw);
@@ -73,8 +71,8 @@ pub(crate) fn phrase_at(words: &[Word], at: usize, phrases: &[&str]) -> usize {
 
 /// Whether two words are the same but for an ending or one misheard letter.
 pub(crate) fn alike(a: &str, b: &str) -> bool {
-    if a == b {
-        return true;
+    if a == b || a.len().abs_diff(b.len()) > 8 {
+        return a == b;
     }
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let common = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
@@ -82,6 +80,17 @@ pub(crate) fn alike(a: &str, b: &str) -> bool {
         return true;
     }
     a.len() >= 5 && b.len() >= 5 && a.len().abs_diff(b.len()) <= 1 && distance(&a, &b) <= 1
+}
+
+/// Whether one word may be the other misheard: most of its letters in place, from the first one on.
+pub(crate) fn resembles(a: &str, b: &str) -> bool {
+    if a.chars().next() != b.chars().next() {
+        return alike(a, b);
+    }
+    let letters = |word: &str| word.chars().collect::<Vec<char>>();
+    let (x, y) = (letters(a), letters(b));
+    let longer = x.len().max(y.len());
+    alike(a, b) || (x.len() >= 4 && y.len() >= 4 && 2 * distance(&x, &y) < longer)
 }
 
 /// Levenshtein distance, for words and for naming the nearest key.
@@ -167,7 +176,9 @@ mod tests {
         }
         assert_eq!(words("a".repeat(9000).as_str()).len(), 1);
         assert_eq!(words(&"a ".repeat(900)).len(), WORDS_MAX);
-        assert!(matches!(words("open, now?").as_slice(), [a, b] if a.after == Break::Comma && b.after == Break::Question));
+        assert!(
+            matches!(words("open, now?").as_slice(), [a, b] if a.after == Break::Comma && b.after == Break::Question)
+        );
     }
 
     #[test]

@@ -307,7 +307,9 @@ mod tests {
     #[test]
     fn threads_take_turns() {
         let threads: Vec<_> = (0..4)
-            .map(|n| std::thread::spawn(move || phonemes("One, two.", if n % 2 == 0 { "en-us" } else { "ru" }).unwrap()))
+            .map(|n| {
+                std::thread::spawn(move || phonemes("One, two.", if n % 2 == 0 { "en-us" } else { "ru" }).unwrap())
+            })
             .collect();
         for thread in threads {
             assert_eq!(thread.join().unwrap().len(), 2);

@@ -65,8 +65,11 @@ fn convert_to_vec(model: Vec<u8>, tokenizer: &str) -> Result<Vec<u8>, ConvertErr
     Ok(out)
 }
 
-/// What whisper.cpp's loader would read: name, dimensions and kind of every tensor.
-fn read_back(ggml: &[u8]) -> (Vec<u32>, Vec<(String, Vec<u32>, u32)>) {
+/// Name, dimensions and kind.
+type Tensor = (String, Vec<u32>, u32);
+
+/// What whisper.cpp's loader would read: the header's words, then every tensor.
+fn read_back(ggml: &[u8]) -> (Vec<u32>, Vec<Tensor>) {
     let mut input = Cursor::new(ggml);
     let header: Vec<u32> = (0..14).map(|_| read_u32(&mut input).unwrap()).collect();
     let filters = u64::from(header[12] * header[13]) * 4;

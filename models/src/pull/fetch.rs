@@ -21,17 +21,28 @@ const SAID_BYTES_MAX: usize = 16 * 1024;
 /// What a pull needs of the world.
 pub(super) trait Fetch {
     /// Puts the member's wheel into `folder`.
-    fn wheel(&mut self, member: &Member, folder: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), PullError>;
+    fn wheel(
+        &mut self,
+        member: &Member,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PullError>;
 
     /// Puts what the URL gives into the file `to`, at most `size` bytes.
-    fn url(&mut self, url: &str, size: u64, to: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), PullError>;
+    fn url(&mut self, url: &str, size: u64, to: &Path, progress: &mut dyn FnMut(Progress<'_>))
+    -> Result<(), PullError>;
 }
 
 /// The real world.
 pub(super) struct Network;
 
 impl Fetch for Network {
-    fn wheel(&mut self, member: &Member, folder: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), PullError> {
+    fn wheel(
+        &mut self,
+        member: &Member,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PullError> {
         let what = format!("{}=={}", member.package, member.version);
         let mut child = pip(&what, folder).map_err(|why| match why.kind() {
             io::ErrorKind::NotFound => PullError::NoPython,
@@ -42,7 +53,13 @@ impl Fetch for Network {
         if status.success() { Ok(()) } else { Err(explain(what, folder, &said)) }
     }
 
-    fn url(&mut self, url: &str, size: u64, to: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), PullError> {
+    fn url(
+        &mut self,
+        url: &str,
+        size: u64,
+        to: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), PullError> {
         let what = || url.to_owned();
         let unreachable = |why: &dyn std::fmt::Display| PullError::Unreachable { what: what(), why: why.to_string() };
         let client = reqwest::blocking::Client::builder().connect_timeout(CONNECT_WITHIN).timeout(None);
@@ -143,9 +160,16 @@ fn explain(what: String, folder: &Path, said: &str) -> PullError {
         PullError::NoPip
     } else if says("No space left on device") || says("Disk quota exceeded") {
         PullError::DiskFull { dir: folder.to_owned() }
-    } else if ["NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "Network is unreachable"]
-        .into_iter()
-        .any(says)
+    } else if [
+        "NewConnectionError",
+        "ConnectTimeout",
+        "ReadTimeout",
+        "ProxyError",
+        "SSLError",
+        "Network is unreachable",
+    ]
+    .into_iter()
+    .any(says)
     {
         PullError::Unreachable { what, why }
     } else {

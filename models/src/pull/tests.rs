@@ -52,10 +52,13 @@ fn folder(name: &str) -> PathBuf {
 fn entry(name: &str, content: &[u8], sources: &str) -> String {
     let hash = sha256_hex(content).unwrap();
     let size = content.len();
-    format!("[[file]]\nname = \"{name}\"\ngroup = \"vad\"\nlicence = \"MIT\"\nsize = {size}\nsha256 = \"{hash}\"\n{sources}")
+    format!(
+        "[[file]]\nname = \"{name}\"\ngroup = \"vad\"\nlicence = \"MIT\"\nsize = {size}\nsha256 = \"{hash}\"\n{sources}"
+    )
 }
 
-const FROM_A: &str = "[[file.source]]\nkind = \"pypi\"\npackage = \"a\"\nversion = \"1\"\nwheel_size = 9\nmember = \"a/m.bin\"\n";
+const FROM_A: &str =
+    "[[file.source]]\nkind = \"pypi\"\npackage = \"a\"\nversion = \"1\"\nwheel_size = 9\nmember = \"a/m.bin\"\n";
 const FROM_URL: &str = "[[file.source]]\nkind = \"url\"\nurl = \"https://hub/m.bin\"\n";
 
 /// Pulls one file called `d/m.bin` of content "model" and says what came of it.
@@ -95,7 +98,8 @@ fn a_file_comes_from_the_first_source_that_has_it() {
     check("fallback", &both, &mut with_a(b"model"), Ok("https://hub/m.bin a"));
     let mut hub = FakeNetwork { urls: BTreeMap::from([("https://hub/m.bin", b"model".to_vec())]), ..with_a(b"") };
     check("url", &both, &mut hub, Ok("https://hub/m.bin"));
-    let mut wrong = FakeNetwork { urls: BTreeMap::from([("https://hub/m.bin", b"wrong".to_vec())]), ..with_a(b"model") };
+    let mut wrong =
+        FakeNetwork { urls: BTreeMap::from([("https://hub/m.bin", b"wrong".to_vec())]), ..with_a(b"model") };
     check("wrong url", &both, &mut wrong, Ok("https://hub/m.bin a"));
 }
 
@@ -124,6 +128,18 @@ fn one_wheel_serves_all_its_members() {
     assert_eq!((report.fetched.len(), network.asked.len()), (2, 1));
     assert_eq!(steps, [Step::Unpacking, Step::Ready, Step::Unpacking, Step::Ready]);
     assert!(pull_with(&mut network, &manifest, &[Group::Turn], &dir, &mut |_| {}).unwrap().present.is_empty());
+    let _ = fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn what_a_killed_pull_left_is_removed() {
+    let dir = folder("killed");
+    // No process has this number: the kernel's highest is 2^22.
+    let (dead, alive) = (dir.join(".pull-4294967295"), dir.join(format!("{WORK_PREFIX}1")));
+    [&dead, &alive].into_iter().for_each(|left| fs::create_dir_all(left).unwrap());
+    let manifest = Manifest::parse(&entry("d/m.bin", b"model", FROM_A)).unwrap();
+    pull_with(&mut with_a(b"model"), &manifest, &Group::ALL, &dir, &mut |_| {}).unwrap();
+    assert!(!dead.exists() && alive.exists());
     let _ = fs::remove_dir_all(&dir);
 }
 

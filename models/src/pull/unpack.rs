@@ -17,7 +17,13 @@ pub(super) fn find_wheel(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Copies the member, which must have exactly `size` bytes, to `out` and returns its sha256.
-pub(super) fn extract(wheel: &Path, member: &Member, size: u64, out: &mut File, to: &Path) -> Result<String, PullError> {
+pub(super) fn extract(
+    wheel: &Path,
+    member: &Member,
+    size: u64,
+    out: &mut File,
+    to: &Path,
+) -> Result<String, PullError> {
     let broken = |why: String| PullError::Wheel { package: member.package.clone(), why };
     let archive = File::open(wheel).map_err(|why| PullError::io(wheel, why))?;
     let mut archive = ZipArchive::new(archive).map_err(|error| broken(error.to_string()))?;

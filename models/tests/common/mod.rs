@@ -1,6 +1,6 @@
 //! What the tests with real models share: recordings, lines and patience. Never skips: a missing model is a failure
 //! that says what to run.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use media::{FRAME_SAMPLES, Frame, FramePool, MediaTime, resample::Upsampler};
 use models::{Engines, EnginesConfig, Language, RecognizerKind, VadKind, VoiceName, Wake};
@@ -109,7 +109,7 @@ pub fn frames(samples: &[i16]) -> Vec<Frame> {
 
 /// The recording's samples with this much silence after the last loud one.
 pub fn with_silence(samples: &[i16], silence_ms: usize) -> Vec<i16> {
-    let end = media::level::last_active_ms(samples, 16_000, -40.0).unwrap_or(0) as usize * 16;
+    let end = media::level::last_active_ms(samples, 16_000, -55.0).unwrap_or(0) as usize * 16;
     let mut out = samples[..end.min(samples.len())].to_vec();
     out.resize(out.len() + silence_ms * 16, 0);
     out

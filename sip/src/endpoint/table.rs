@@ -90,6 +90,12 @@ impl Table {
         self.entries.len()
     }
 
+    /// Transactions, their keys, their merge keys.
+    #[cfg(test)]
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.entries.len(), self.keys.len(), self.merges.len())
+    }
+
     pub fn insert(&mut self, entry: Entry) -> u64 {
         self.last += 1;
         self.keys.insert(entry.key, self.last);

@@ -4,17 +4,11 @@
 use jiff::civil::{Date, Weekday};
 use jiff::{Span, ToSpan};
 
-use super::super::text::{Word, alike};
+use super::super::text::{Break, Word, distance};
 use super::{Lexicon, Mention, at, number, text};
 
 /// All days named, in order. `asked`: a bare "fifth" or "5" is a day.
-pub(super) fn find(
-    words: &[Word],
-    lexicon: &Lexicon,
-    today: Date,
-    asked: bool,
-    taken: &[bool],
-) -> Vec<Mention<Date>> {
+pub(super) fn find(words: &[Word], lexicon: &Lexicon, today: Date, asked: bool, taken: &[bool]) -> Vec<Mention<Date>> {
     let grammar = Grammar { words, lexicon, today, asked };
     let mut found = Vec::new();
     let mut i = 0;
@@ -50,7 +44,7 @@ impl Grammar<'_> {
                 return Some((self.in_days(days)?, length));
             }
         }
-        self.from_now(i)
+        self.ahead(i)
             .or_else(|| self.weekday(i))
             .or_else(|| self.numeric(i))
             .or_else(|| self.of_month(i))
@@ -62,7 +56,7 @@ impl Grammar<'_> {
     }
 
     /// "in three days", "in a week", "через неделю".
-    fn from_now(&self, i: usize) -> Option<(Date, usize)> {
+    fn ahead(&self, i: usize) -> Option<(Date, usize)> {
         let lex = self.lexicon;
         let lead = self.at(i, lex.from_now);
         if lead == 0 {
@@ -70,7 +64,7 @@ impl Grammar<'_> {
         }
         let (count, length) = match number::cardinal(self.words, i + lead, lex) {
             Some((count, length)) => (count, length),
-            None => (1, self.at(i + lead, lex.article)),
+            None => (1, self.at(i + lead, lex.single)),
         };
         let unit = i + lead + length;
         let (days, unit_length) = match (self.at(unit, lex.days), self.at(unit, lex.weeks)) {
@@ -171,10 +165,17 @@ impl Grammar<'_> {
         let article = self.at(i, lex.article);
         let (day, length) = number::ordinal(self.words, i + article, lex).filter(|_| !behind_hour)?;
         let end = i + article + length;
+        // With a month behind it, it was a date that does not exist: "the 31st of February".
+        if self.month(end + self.at(end, lex.of)).is_some() {
+            return None;
+        }
         let marked = self.at(end, lex.day_of_month);
         let free = self.words.get(end).is_none_or(|next| {
-            self.words.get(end - 1).is_some_and(|last| last.after != super::super::text::Break::None)
-                || lex.function_words.contains(&next.text.as_str())
+            let next = next.text.as_str();
+            self.words.get(end - 1).is_some_and(|last| last.after != Break::None)
+                || lex.time_leads.contains(&next)
+                // "the first time" and "the second one" are no days.
+                || (day > 3 && lex.function_words.contains(&next))
         });
         let named = marked > 0 || (free && (article > 0 || self.asked || length == 2 || lex.article.is_empty()));
         Some((self.next_day(day).filter(|_| named)?, article + length + marked))
@@ -200,7 +201,9 @@ impl Grammar<'_> {
     }
 }
 
-/// Like [`alike`], but Monday is never Sunday: only an ending or one letter inside.
+/// One letter misheard or an ending more, from the first letter on: Monday is never Sunday.
 fn near(known: &str, heard: &str) -> bool {
-    heard.chars().count() >= 5 && heard.chars().next() == known.chars().next() && alike(known, heard)
+    let letters = |word: &str| word.chars().collect::<Vec<char>>();
+    let (known, heard) = (letters(known), letters(heard));
+    heard.len() >= 5 && heard.first() == known.first() && distance(&known, &heard) <= 1
 }

@@ -8,6 +8,8 @@ mod name;
 mod number;
 mod phone;
 mod ru;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::ops::Range;
@@ -71,6 +73,8 @@ pub(crate) struct Lexicon {
     pub coming: &'static [&'static str],
     pub next_week: &'static [&'static str],
     pub article: &'static [&'static str],
+    /// "a week" is one.
+    pub single: &'static [&'static str],
     pub of: &'static [&'static str],
     pub from_now: &'static [&'static str],
     pub days: &'static [&'static str],
@@ -96,10 +100,21 @@ pub(crate) struct Lexicon {
     pub polite: &'static [&'static str],
     /// Carry no topic of their own: "what about", "and on", "please".
     pub function_words: &'static [&'static str],
+    /// Everyday words that fit any topic; none of them makes a turn foreign to the agent.
+    pub common_words: &'static [&'static str],
     pub name_leads: &'static [&'static str],
     /// Leads that only a name follows, wherever they stand.
     pub strong_name_leads: &'static [&'static str],
     pub never_names: &'static [&'static str],
+}
+
+impl Lexicon {
+    /// Whether a word or the sign of an entity can carry a topic: no number, and none of the words that fit any.
+    pub fn is_topic(&self, word: &str) -> bool {
+        let lists = [self.function_words, self.common_words, self.polite, self.fillers];
+        let number = self.cardinals.iter().any(|(known, _)| *known == word);
+        !number && !lists.iter().any(|list| list.contains(&word))
+    }
 }
 
 /// Something found, and the words it covers.

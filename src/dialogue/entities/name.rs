@@ -19,7 +19,8 @@ pub(super) fn bare(words: &[Word], lexicon: &Lexicon, taken: &[bool]) -> Option<
     let mut i = 0;
     // "Yes, um, it's Anna": what comes before a name when one was asked for.
     while i < words.len() {
-        let yes_or_filler = at(words, i, lexicon.fillers).max(at(words, i, lexicon.clear_yes)).max(at(words, i, lexicon.soft_yes));
+        let yes_or_filler =
+            at(words, i, lexicon.fillers).max(at(words, i, lexicon.clear_yes)).max(at(words, i, lexicon.soft_yes));
         let skip = if at(words, i, lexicon.name_leads) > 0 { 0 } else { yes_or_filler };
         if skip == 0 {
             break;

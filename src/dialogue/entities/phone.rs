@@ -20,9 +20,7 @@ pub(super) fn find(words: &[Word], lexicon: &Lexicon, asked: bool) -> Option<Men
             continue;
         }
         best = Some(match best {
-            Some(before) if asked => {
-                Mention { value: before.value + &digits, span: before.span.start..end }
-            }
+            Some(before) if asked => Mention { value: before.value + &digits, span: before.span.start..end },
             Some(before) if before.value.len() >= digits.len() => before,
             _ => Mention { value: digits, span: i..end },
         });

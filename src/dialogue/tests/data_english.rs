@@ -266,8 +266,8 @@ pub(super) const OUTSIDE: &[&str] = &[
     "How much is a ticket to Paris?",
 ];
 
-/// Written after everything else was settled, and never tuned on: the honest number.
-pub(super) const UNSEEN: &[(&str, &str)] = &[
+/// A second list, written when the matcher was nearly done.
+pub(super) const SECOND: &[(&str, &str)] = &[
     ("hours", "At what time do you open tomorrow?"),
     ("hours", "What are the opening hours on Saturday please?"),
     ("hours", "are you working on sunday"),
@@ -330,7 +330,7 @@ pub(super) const UNSEEN: &[(&str, &str)] = &[
     ("interrupt", "No wait, stop."),
 ];
 
-pub(super) const UNSEEN_OUTSIDE: &[&str] = &[
+pub(super) const SECOND_OUTSIDE: &[&str] = &[
     "Do you sell toothpaste wholesale?",
     "What time is it in Tokyo?",
     "Can you recommend a good restaurant?",
@@ -361,4 +361,86 @@ pub(super) const UNSEEN_OUTSIDE: &[&str] = &[
     "Read me the news.",
     "Can you help me with my taxes?",
     "When does the movie start tonight?",
+];
+
+/// The last list, written after everything else was settled and never tuned on: the honest number.
+pub(super) const UNSEEN: &[(&str, &str)] = &[
+    ("hours", "Hey, what time do you guys open up tomorrow morning?"),
+    ("hours", "do you close early on saturday"),
+    ("hours", "What's your schedule on weekends?"),
+    ("hours", "I need to know your opening hours for Monday."),
+    ("hours", "are you open right now"),
+    ("hours", "could i know when you close on thursdays"),
+    ("address", "What's the address of the clinic?"),
+    ("address", "How do I find your clinic?"),
+    ("address", "I am in a taxi, where are you located exactly?"),
+    ("address", "your address again please"),
+    ("parking", "Where do I park when I come?"),
+    ("parking", "Is there somewhere to park?"),
+    ("parking", "does parking cost anything"),
+    ("price", "How much do I pay for a check-up?"),
+    ("price", "What's the price on teeth whitening?"),
+    ("price", "is a crown expensive"),
+    ("price", "um how much is it for a filling"),
+    ("price", "Tell me the prices please."),
+    ("insurance", "Do you take Delta insurance?"),
+    ("insurance", "I have insurance, do you accept it?"),
+    ("payment", "Do you accept Visa cards?"),
+    ("payment", "can i pay with cash or card"),
+    ("emergency", "Please help, I have an awful toothache."),
+    ("emergency", "My crown fell out."),
+    ("emergency", "it's urgent, my gums won't stop bleeding"),
+    ("children", "Do you treat small children?"),
+    ("new_patients", "It's my first time, what should I bring?"),
+    ("services", "What kind of treatments do you do?"),
+    ("ai", "Am I talking to a computer or a real person?"),
+    ("hello", "Hi, good afternoon."),
+    ("thanks", "Perfect, thanks a lot."),
+    ("book", "I was hoping to get an appointment this week."),
+    ("book", "Hi, can I book an appointment please?"),
+    ("book", "I want an appointment with Doctor Bennett on Monday."),
+    ("book", "Could you put me down for Friday at nine?"),
+    ("book", "Any chance of an appointment today?"),
+    ("book", "I need my teeth cleaned, can I make an appointment?"),
+    ("cancel", "I've got an appointment tomorrow and I need to cancel it."),
+    ("cancel", "Cancel my appointment please, I'm ill."),
+    ("cancel", "I won't be able to make it on Thursday."),
+    ("human", "I'd like to speak with the receptionist."),
+    ("human", "get me a human"),
+    ("human", "Please transfer me to a person."),
+    ("repeat", "Sorry, I missed that, can you repeat?"),
+    ("repeat", "say again please"),
+    ("withdraw", "Delete everything you recorded."),
+    ("withdraw", "I take back my consent."),
+    ("bye", "Okay great, thanks, goodbye."),
+    ("bye", "bye now"),
+    ("interrupt", "Stop, wait a moment."),
+];
+
+pub(super) const UNSEEN_OUTSIDE: &[&str] = &[
+    "How much is a gallon of milk?",
+    "Where is the train station?",
+    "When does the supermarket close?",
+    "Do you have a pharmacy?",
+    "Can you spell elephant?",
+    "I want to book a table for two.",
+    "What are the opening hours of the museum?",
+    "Who is your favorite singer?",
+    "My computer is broken.",
+    "Can I pay my electricity bill?",
+    "Do you treat dogs?",
+    "What's the time?",
+    "Where were you born?",
+    "How do I get to the airport?",
+    "Is the swimming pool open?",
+    "Tell me about the weather.",
+    "Can I speak Italian with you?",
+    "I need a loan.",
+    "Do you want to go dancing?",
+    "What happened in the news today?",
+    "Is there a playground nearby?",
+    "How many planets are there?",
+    "Cancel my newspaper subscription.",
+    "Please book a hotel in Madrid.",
+    "My cat has fleas.",
 ];

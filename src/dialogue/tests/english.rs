@@ -74,7 +74,9 @@ fn what_the_file_does_not_hold_is_admitted_and_then_a_person_is_offered() {
          agent: Garden Street
          covered: true",
     );
-    english("caller: do you sell shoes\ncaller: can you fix my car\ncaller: tell me a joke\ncaller: yes please\nthen: transfer");
+    english(
+        "caller: do you sell shoes\ncaller: can you fix my car\ncaller: tell me a joke\ncaller: yes please\nthen: transfer",
+    );
 }
 
 #[test]
@@ -160,10 +162,14 @@ fn a_confirmation_can_be_corrected() {
          caller: yes, that's right
          booked: 2026-11-25 16:30 Hannah Müller 5551234567",
     );
-    to_confirmation("caller: no, on Sunday\nagent: closed on Sunday\nexpects: Day\ncaller: Friday\nexpects: YesNo\nagent: Friday the 27th");
+    to_confirmation(
+        "caller: no, on Sunday\nagent: closed on Sunday\nexpects: Day\ncaller: Friday\nexpects: YesNo\nagent: Friday the 27th",
+    );
     to_confirmation("caller: no, the time is wrong\nexpects: Time\ncaller: at nine\nagent: at nine\nexpects: YesNo");
     to_confirmation("caller: my number is 555 000 1111\nagent: zero zero zero, one one one one\nexpects: YesNo");
-    to_confirmation("caller: yes but at two\nagent: at two\nexpects: YesNo\ncaller: yeah\nbooked: 2026-11-26 14:00 Anna Miller 5551234567");
+    to_confirmation(
+        "caller: yes but at two\nagent: at two\nexpects: YesNo\ncaller: yeah\nbooked: 2026-11-26 14:00 Anna Miller 5551234567",
+    );
 }
 
 #[test]
@@ -206,10 +212,16 @@ fn opening_hours_decide_what_can_be_booked() {
          expects: Name",
     );
     english("caller: book an appointment on the 25th of December\nagent: closed\nexpects: Day");
-    english("caller: I'd like to book an appointment\ncaller: on the 3rd of December\nexpects: Time\ncaller: quarter to nine\nexpects: Name");
-    english("caller: I'd like to book an appointment\ncaller: the fifth\nexpects: Time\ncaller: at 13:30\nexpects: Name");
+    english(
+        "caller: I'd like to book an appointment\ncaller: on the 3rd of December\nexpects: Time\ncaller: quarter to nine\nexpects: Name",
+    );
+    english(
+        "caller: I'd like to book an appointment\ncaller: the fifth\nexpects: Time\ncaller: at 13:30\nexpects: Name",
+    );
     english("caller: I'd like to book an appointment\ncaller: 14th of July\nagent: half a year\nexpects: Day");
-    english("caller: I'd like to book an appointment\ncaller: tomorrow at six\nagent: from eight to six\nexpects: Time");
+    english(
+        "caller: I'd like to book an appointment\ncaller: tomorrow at six\nagent: from eight to six\nexpects: Time",
+    );
 }
 
 #[test]
@@ -315,7 +327,9 @@ fn people_repetition_withdrawal_and_goodbye_work_at_any_time() {
     english("caller: Please delete my recording.\nintent: withdraw\nagent: deleting\nthen: listen");
     english("caller: Uh huh.\nintent: backchannel\nquiet:\ncaller: Okay.\nintent: backchannel\nquiet:");
     english("caller: Thank you, goodbye.\nintent: bye\nagent: goodbye\nthen: hangup");
-    english("caller: Sorry, could you say that again?\nagent: haven't said much\ncaller: Where are you located?\nkeys: 9\nagent: Garden Street\nintent: repeat");
+    english(
+        "caller: Sorry, could you say that again?\nagent: haven't said much\ncaller: Where are you located?\nkeys: 9\nagent: Garden Street\nintent: repeat",
+    );
     english("caller: No, thank you.\nintent: deny\nagent: anything else\nthen: listen\ncaller: no\nthen: hangup");
     english("caller: Yes, please.\nintent: affirm\nagent: What can I do");
     english("caller: are you a robot\nagent: AI");
@@ -326,7 +340,9 @@ fn silence_ends_and_noise_leads_to_a_person() {
     english("silence:\nagent: still there\nsilence:\nagent: zero\nsilence:\nthen: hangup");
     english("silence:\ncaller: hello\nsilence:\nagent: still there");
     english("unclear:\nagent: didn't catch\nunclear:\nunclear:\nagent: put you through\ncaller: yes\nthen: transfer");
-    english("caller: I'd like to book an appointment\nunclear:\nagent: What day\nexpects: Day\nsilence:\nagent: still there? What day");
+    english(
+        "caller: I'd like to book an appointment\nunclear:\nagent: What day\nexpects: Day\nsilence:\nagent: still there? What day",
+    );
     english("caller: ...\nintent: unclear");
     english("keys: 7\nquiet:\nintent: digit");
 }

@@ -4,8 +4,9 @@
 mod agent_file;
 mod callers;
 mod data_english;
+mod data_russian;
 mod english;
-
+mod russian;
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use super::{Agent, Dialogue, Expects, Input, Outcome, Reply, Then};
 /// A Monday.
 pub(super) const TODAY: Date = date(2026, 11, 23);
 pub(super) const ENGLISH: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/agents/front-desk.toml"));
-pub(super) const RUSSIAN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/agents/front-desk-ru.toml"));
+pub(super) const RUSSIAN: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/agents/front-desk-ru.toml"));
 
 pub(super) fn agent(file: &str) -> Arc<Agent> {
     Arc::new(Agent::parse(file).unwrap_or_else(|error| panic!("{error}")))
