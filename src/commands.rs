@@ -82,8 +82,8 @@ async fn stop_signal() -> Result<()> {
 
 fn check(file: &Path) -> Result<ExitCode> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    // An agent file has a greeting and no [[agent]] list.
-    let is_agent = text.parse::<toml::Table>().is_ok_and(|t| t.contains_key("greeting") && !t.contains_key("agent"));
+    // An agent file says what it speaks; a configuration lists agents.
+    let is_agent = text.parse::<toml::Table>().is_ok_and(|t| t.contains_key("language") && !t.contains_key("agent"));
     if is_agent {
         let agent = Agent::parse(&text).with_context(|| file.display().to_string())?;
         println!("{}: a good agent, {} fixed sentences", file.display(), agent.fixed_sentences().len());

@@ -104,19 +104,21 @@ fn garbage_on_the_sip_port_disturbs_no_call() {
     assert!(garbage.join().expect("it ran") > 1000);
     let turns = report["turns"].as_array().expect("turns");
     assert!(turns.len() == 2 && turns.iter().all(|t| t["voice_to_voice_ms"].is_u64()), "{report:#}");
+    gateway.ended_calls(1);
     let (_, metrics) = gateway.get("/metrics");
-    assert!(metrics.contains("dauys_calls_total"), "{metrics}");
+    assert!(metrics.contains("dauys_calls_total{outcome=\"caller_hung_up\"} 1"), "{metrics}");
     gateway.stop();
 }
 
 #[test]
 fn a_full_disk_costs_the_record_and_not_the_call() {
-    // No file may grow past 100 KiB, the log included: SQLite's write-ahead log meets "disk full" in mid-call.
-    let mut gateway = Gateway::start_with("full-disk", "", &["trap '' XFSZ", "ulimit -f 100"]);
+    // No file may grow past 50 KiB, the log included: SQLite's write-ahead log meets "disk full" in mid-call.
+    let mut gateway = Gateway::start_with("full-disk", "", &["trap '' XFSZ", "ulimit -f 50"]);
     let wav = recording("hours_sat.bf_emma.wav");
     let report = dauys_call(&gateway, &["--keys", "1", "--play", wav.to_str().expect("UTF-8")]);
     let turns = report["turns"].as_array().expect("turns");
     assert!(turns.len() == 2 && turns.iter().all(|t| t["voice_to_voice_ms"].is_u64()), "{report:#}");
+    common::wait_for("the call to end", std::time::Duration::from_secs(20), || (gateway.active_calls() == 0).then_some(()));
     let (_, metrics) = gateway.get("/metrics");
     let errors = metrics.lines().find_map(|l| l.strip_prefix("dauys_store_errors_total ")).unwrap_or("0");
     assert_ne!(errors, "0", "the disk was not full enough to prove anything");

@@ -157,7 +157,10 @@ mod tests {
         let work = |ticket: &Ticket, request: Request| serve(&mut Parrot, ticket, request);
         let crew = RecognizerCrew::start("test", vec![work], 1, 1).unwrap();
         let (ring, rung) = sync_channel(8);
-        let line = EngineRecognizer::new(crew.line().unwrap(), "en", Arc::new(move || drop(ring.try_send(()).ok())));
+        let wake: Wake = Arc::new(move || {
+            let _ = ring.try_send(());
+        });
+        let line = EngineRecognizer::new(crew.line().unwrap(), "en", wake);
         (crew, line, rung)
     }
 

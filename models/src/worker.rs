@@ -5,6 +5,7 @@ use crate::Wake;
 use crate::slots::{Slot, Slots};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -194,7 +195,23 @@ impl<R: Send + 'static> Crew<R> {
     }
 }
 
+/// How much nicer than the media threads an engine's thread is: about half their share of a busy core.
+const NICENESS: &str = "3";
+
+/// Makes the calling thread give way to media. Best effort, by the system's own tool: the call behind it is unsafe.
+fn give_way() {
+    // The link reads "PID/task/TID"; Linux keeps a niceness for each thread.
+    let thread = std::fs::read_link("/proc/thread-self").ok();
+    let Some(thread) = thread.as_deref().and_then(std::path::Path::file_name) else { return };
+    let mut renice = Command::new("renice");
+    renice.args(["-n", NICENESS, "-p"]).arg(thread).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !renice.status().is_ok_and(|status| status.success()) {
+        tracing::debug!("an engine's thread keeps the priority of media");
+    }
+}
+
 fn serve<R>(queue: &Queue<R>, work: &mut impl FnMut(&Ticket, R)) {
+    give_way();
     while let Some(Entry { ticket, request, .. }) = queue.take() {
         if ticket.cancelled() {
             continue;

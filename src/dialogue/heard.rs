@@ -14,6 +14,8 @@ use super::text::{Break, Word, alike, phrase_at, words};
 const THRESHOLD: f32 = 0.5;
 /// Enough where the turn also names a day or a service that the matched fact answers by.
 const ENTITY_THRESHOLD: f32 = 0.4;
+/// Erasing cannot be undone.
+const ERASE_THRESHOLD: f32 = 0.55;
 /// So much better than the next intent the best has to be.
 const MARGIN: f32 = 0.03;
 /// From here on a match outweighs what else the turn could be, for example a name.
@@ -132,8 +134,14 @@ impl Heard {
             let intent = *agent.intents.get(number)?;
             (!self.is_foreign(agent, number, intent, signs)).then_some((intent, score))
         });
-        let (intent, score) = candidates.next()?;
-        let next = candidates.next().map_or(0.0, |(_, score)| score);
+        let (mut intent, mut score) = candidates.next()?;
+        let mut next = candidates.next();
+        // "I prefer a real person" and "are you a real person?" are close: what works at any time wins.
+        if let Some((other, close)) = next.filter(|(other, close)| score - close < MARGIN && !needs_topic(*other)) {
+            (intent, score) = (other, close.max(score));
+            next = candidates.next();
+        }
+        let next = next.map_or(0.0, |(_, score)| score);
         // A named day or service speaks for the fact that answers by it.
         let spoken_for = match intent {
             Intent::Fact(fact) => match agent.facts.get(fact)?.by {
@@ -143,7 +151,11 @@ impl Heard {
             },
             _ => false,
         };
-        let threshold = if spoken_for { ENTITY_THRESHOLD } else { THRESHOLD };
+        let threshold = match intent {
+            Intent::Withdraw => ERASE_THRESHOLD,
+            _ if spoken_for => ENTITY_THRESHOLD,
+            _ => THRESHOLD,
+        };
         let clear = score - next >= MARGIN || score >= STRONG;
         (weight * score >= threshold && clear).then_some((intent, weight * score))
     }
@@ -151,18 +163,15 @@ impl Heard {
     /// Whether at least as many of its topic words are unknown to the intent as known: "how much does a
     /// car cost" is a familiar frame around something that is none of the agent's business.
     fn is_foreign(&self, agent: &Agent, number: usize, intent: Intent, signs: &[String]) -> bool {
-        let is_form = match intent {
-            Intent::Fact(_) => false,
-            Intent::Form(_) | Intent::Withdraw => true,
-            // Taking someone for wanting a person, or to stop, does no harm.
-            _ => return false,
-        };
+        if !needs_topic(intent) {
+            return false;
+        }
+        let is_fact = matches!(intent, Intent::Fact(_));
         let (mut known, mut foreign) = (0, 0);
         for word in signs.iter().map(String::as_str) {
             let is_thing = agent.kinds.iter().any(|kind| word == format!("<{}>", kind.name));
             if word.starts_with('<') {
-                // What the agent's own file names is twice as good a sign as any word.
-                known += if is_thing { 2 } else { usize::from(is_form) };
+                known += usize::from(!is_fact || is_thing);
             } else if self.lexicon.is_topic(word) {
                 match agent.index.knows(number, word) || agent.kinds.iter().any(|kind| kind.holds(word)) {
                     true => known += 1,
@@ -176,6 +185,11 @@ impl Heard {
             _ => foreign > 0 && foreign >= known,
         }
     }
+}
+
+/// Facts and forms have topics, and erasing must be named; the rest does no harm when taken wrongly.
+fn needs_topic(intent: Intent) -> bool {
+    matches!(intent, Intent::Fact(_) | Intent::Form(_) | Intent::Withdraw)
 }
 
 /// An example as the matcher sees it.

@@ -11,7 +11,7 @@ use super::text::resembles;
 const COVERAGE: f32 = 0.2;
 /// What an example about something counts for a turn about nothing: "what's the time?" only has the
 /// frame of "what time do you close?".
-const FRAME_ONLY: f32 = 0.7;
+const FRAME_ONLY: f32 = 0.6;
 /// Two examples of different intents closer than this cannot be told apart.
 const COLLISION: f32 = 0.93;
 

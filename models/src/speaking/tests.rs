@@ -34,7 +34,9 @@ impl Bench {
         let crew = SynthesizerCrew::start("test", vec![work], CLAUSES_MAX, 1).unwrap();
         let (ring, rung) = sync_channel(64);
         let clips = Arc::new(Clips::new(std::env::temp_dir().join("dauys-none"), 1 << 20));
-        let wake: Wake = Arc::new(move || drop(ring.try_send(()).ok()));
+        let wake: Wake = Arc::new(move || {
+            let _ = ring.try_send(());
+        });
         let line = EngineSynthesizer::new(crew.line().unwrap(), Arc::from("v"), Arc::clone(&clips), wake);
         Self { _crew: crew, line, rung, clips }
     }

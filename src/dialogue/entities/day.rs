@@ -5,7 +5,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::{Span, ToSpan};
 
 use super::super::text::{Break, Word, distance};
-use super::{Lexicon, Mention, at, number, text};
+use super::{Language, Lexicon, Mention, at, en, number, ru, text};
 
 /// All days named, in order. `asked`: a bare "fifth" or "5" is a day.
 pub(super) fn find(words: &[Word], lexicon: &Lexicon, today: Date, asked: bool, taken: &[bool]) -> Vec<Mention<Date>> {
@@ -15,6 +15,8 @@ pub(super) fn find(words: &[Word], lexicon: &Lexicon, today: Date, asked: bool, 
     while i < words.len() {
         match grammar.day(i).filter(|_| !taken.get(i).copied().unwrap_or(true)) {
             Some((value, length)) if length > 0 => {
+                // "Monday morning" is one thing to name; the half of the day is read with the time.
+                let length = length + part_of_day(words, i + length, lexicon);
                 found.push(Mention { value, span: i..i + length });
                 i += length;
             }
@@ -22,6 +24,14 @@ pub(super) fn find(words: &[Word], lexicon: &Lexicon, today: Date, asked: bool, 
         }
     }
     found
+}
+
+fn part_of_day(words: &[Word], i: usize, lexicon: &Lexicon) -> usize {
+    let part = match lexicon.language {
+        Language::English => en::part_of_day(words, i),
+        Language::Russian => ru::part_of_day(words, i),
+    };
+    part.map_or(0, |(_, length)| length)
 }
 
 struct Grammar<'a> {

@@ -79,11 +79,14 @@ pub(super) static LEXICON: Lexicon = Lexicon {
     negations: &["not", "dont", "no", "nope", "wrong", "incorrect", "isnt", "never", "but", "change"],
     fillers: &["um", "uh", "er", "erm", "hmm", "hm", "mm", "ah", "oh", "well", "so", "like", "huh"],
     noise: &[
-        "okay", "ok", "please", "actually", "just", "then", "yes", "yeah", "can you tell me", "could you tell me",
+        "okay", "ok", "perfect", "great", "please", "actually", "just", "then", "yes", "yeah", "can you tell me", "could you tell me",
         "id like to know", "i would like to know", "i want to know", "i was wondering", "i was wondering if",
         "tell me", "do you know",
     ],
-    polite: &["please", "thank", "thanks", "you", "very", "much", "sir", "madam", "then"],
+    polite: &[
+        "thanks a lot", "thank you so much", "thanks so much", "please", "thank", "thanks", "you", "very", "much", "sir",
+        "madam", "then",
+    ],
     function_words: &[
         "a", "an", "the", "is", "are", "be", "it", "its", "to", "for", "of", "on", "in", "and", "or", "but", "at",
         "what", "about", "how", "do", "does", "you", "your", "me", "my", "i", "id", "im", "we", "us", "can", "could",
@@ -116,7 +119,7 @@ pub(super) static LEXICON: Lexicon = Lexicon {
         "things", "think", "this", "those", "though", "three", "through", "till", "time", "times", "to", "today",
         "together", "told", "tomorrow", "too", "took", "tried", "try", "trying", "two", "under", "understand",
         "unfortunately", "until", "up", "us", "use", "used", "using", "usually", "very", "wait", "waiting", "want",
-        "wanted", "wanting", "wants", "was", "way", "we", "well", "went", "were", "what", "whatever", "whats",
+        "wanted", "wanting", "wants", "was", "way", "we", "well", "went", "were", "what", "whatever", "whats", "hows", "whats",
         "when", "whens", "where", "wheres", "whether", "which", "while", "who", "whole", "whos", "why", "will",
         "wish", "with", "without", "wondering", "word", "work", "works", "would", "wouldnt", "wrong", "yes",
         "yesterday", "yet", "you", "youd", "youll", "your", "youre", "yours", "youve",

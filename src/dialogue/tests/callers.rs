@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::data_english::{MISHEARD, OUTSIDE, RECORDED, REPHRASED, SECOND, SECOND_OUTSIDE, UNSEEN, UNSEEN_OUTSIDE};
+use super::data_english::{MISHEARD, OUTSIDE, RECORDED, REPHRASED, SECOND, SECOND_OUTSIDE, THIRD, THIRD_OUTSIDE, UNSEEN, UNSEEN_OUTSIDE};
 use super::data_russian;
 use super::*;
 
@@ -81,6 +81,8 @@ fn english_callers_are_understood() {
     measure("outside", ENGLISH, &outside(OUTSIDE));
     measure("second", ENGLISH, &cases(SECOND));
     measure("second outside", ENGLISH, &outside(SECOND_OUTSIDE));
+    measure("third", ENGLISH, &cases(THIRD));
+    measure("third outside", ENGLISH, &outside(THIRD_OUTSIDE));
     measure("unseen", ENGLISH, &cases(UNSEEN));
     measure("unseen outside", ENGLISH, &outside(UNSEEN_OUTSIDE));
 }

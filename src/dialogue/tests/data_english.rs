@@ -363,8 +363,8 @@ pub(super) const SECOND_OUTSIDE: &[&str] = &[
     "When does the movie start tonight?",
 ];
 
-/// The last list, written after everything else was settled and never tuned on: the honest number.
-pub(super) const UNSEEN: &[(&str, &str)] = &[
+/// A third.
+pub(super) const THIRD: &[(&str, &str)] = &[
     ("hours", "Hey, what time do you guys open up tomorrow morning?"),
     ("hours", "do you close early on saturday"),
     ("hours", "What's your schedule on weekends?"),
@@ -417,7 +417,7 @@ pub(super) const UNSEEN: &[(&str, &str)] = &[
     ("interrupt", "Stop, wait a moment."),
 ];
 
-pub(super) const UNSEEN_OUTSIDE: &[&str] = &[
+pub(super) const THIRD_OUTSIDE: &[&str] = &[
     "How much is a gallon of milk?",
     "Where is the train station?",
     "When does the supermarket close?",
@@ -443,4 +443,61 @@ pub(super) const UNSEEN_OUTSIDE: &[&str] = &[
     "Cancel my newspaper subscription.",
     "Please book a hotel in Madrid.",
     "My cat has fleas.",
+];
+
+/// The last list, written after the matcher and the agent file were settled and never tuned on: the honest number.
+pub(super) const UNSEEN: &[(&str, &str)] = &[
+    ("hours", "Until what time can I come today?"),
+    ("hours", "what are your hours on friday"),
+    ("hours", "Are you open on Christmas, December 25th?"),
+    ("hours", "Do you happen to be open on Saturday afternoon?"),
+    ("address", "Where can I find the clinic?"),
+    ("address", "what street is it on"),
+    ("parking", "I have a car, where can I park it?"),
+    ("parking", "is there any free parking"),
+    ("price", "Can you give me a price for a root canal?"),
+    ("price", "How much does it cost to whiten my teeth?"),
+    ("price", "what do i pay for an extraction"),
+    ("insurance", "Does insurance cover a filling?"),
+    ("payment", "Which cards do you accept?"),
+    ("emergency", "I'm in pain, my tooth broke this morning."),
+    ("children", "Do you take kids as patients?"),
+    ("doctors", "Which dentists work there?"),
+    ("new_patients", "do i have to bring anything"),
+    ("book", "Hi there, I'd like an appointment for a check-up on Tuesday."),
+    ("book", "can we schedule something for next week"),
+    ("book", "I'd like to come in on Monday morning."),
+    ("book", "could you make me an appointment"),
+    ("cancel", "I'm calling to cancel my appointment on Wednesday."),
+    ("cancel", "cancel my visit tomorrow please"),
+    ("human", "I prefer to talk to a real person."),
+    ("human", "put me through to a human being"),
+    ("repeat", "What? Say that again please."),
+    ("withdraw", "Please erase everything you recorded about me."),
+    ("bye", "Thank you so much, bye."),
+    ("interrupt", "Wait, hold on."),
+    ("thanks", "Thanks, that was helpful."),
+];
+
+pub(super) const UNSEEN_OUTSIDE: &[&str] = &[
+    "Do you rent apartments?",
+    "How much is a haircut?",
+    "Where does your boss live?",
+    "Who wrote Hamlet?",
+    "Can you call me a cab?",
+    "What time is sunset today?",
+    "How do I cook rice?",
+    "Is the post office open?",
+    "Do you speak with ghosts?",
+    "I want to learn the guitar.",
+    "Can you book a concert for me?",
+    "My phone is broken.",
+    "Where do penguins live?",
+    "Do you take donations?",
+    "What is your favourite film?",
+    "Are there any good beaches near here?",
+    "How heavy is an elephant?",
+    "Please send me a newspaper.",
+    "Can I bring my dog to the park?",
+    "What's the square root of nine?",
 ];
