@@ -50,6 +50,14 @@ pub(crate) enum Intent {
     Abandon,
 }
 
+impl Intent {
+    /// Facts and forms are about something, and erasing has to be named; the rest is asked for in any
+    /// words, at any time, and does no harm when taken wrongly.
+    pub fn has_topic(self) -> bool {
+        matches!(self, Intent::Fact(_) | Intent::Form(_) | Intent::Withdraw)
+    }
+}
+
 /// The agent's sentences that belong to no fact and no form.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {

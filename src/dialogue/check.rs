@@ -416,7 +416,8 @@ impl Check<'_> {
             });
             examples.push((at, masked(text.get_ref(), language, kinds)));
         }
-        let index = Index::build(&examples, |word| language.lexicon().is_topic(word));
+        let framed = |at: usize| intents.get(at).is_some_and(|intent| intent.has_topic() || *intent == Intent::Human);
+        let index = Index::build(&examples, |at, word| framed(at) && language.lexicon().is_topic(word));
         for (a, b) in index.collisions() {
             if let (Some((_, a)), Some((_, b))) = (self.examples.get(a), self.examples.get(b)) {
                 let message =

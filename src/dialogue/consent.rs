@@ -74,8 +74,11 @@ const ENGLISH: Grammar = Grammar {
         "i disagree",
         "not",
         "never",
+        // How a short "no" is often misheard. Wrongly a no, it costs a transcript and harms nobody.
+        "now",
     ],
-    polite: &["please", "thank", "thanks", "you", "um", "uh"],
+    // Fillers too: recognizers like to end a short clip in one.
+    polite: &["please", "thank", "thanks", "you", "um", "uh", "ah", "er", "erm", "eh", "oh", "sir", "maam"],
     around_no: &[
         "i",
         "want",
@@ -247,6 +250,8 @@ mod tests {
                 "Yes, please.",
                 "yeah sure",
                 "Yes. Yes. Yes.",
+                "Yes, please, ah.",
+                "Yes, please, er.",
                 "Yep",
                 "Yeah.",
                 "I agree.",

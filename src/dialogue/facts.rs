@@ -35,7 +35,8 @@ pub(crate) fn answer(agent: &Agent, fact: &Fact, heard: &Heard, today: Date) -> 
 /// "What about Sunday?": nothing but a day or a thing, and a fact that answers by it. The topic goes
 /// on if it can; else the first fact of the file that can answer is meant.
 pub(crate) fn followed_up(agent: &Agent, heard: &Heard, topic: Option<usize>) -> Option<usize> {
-    if heard.residue() > 0 {
+    // "Wait, what about Sunday?": the interruption is a word too many that does not count.
+    if heard.residue() > usize::from(heard.is_interruption()) {
         return None;
     }
     let answers = |fact: usize| match agent.facts.get(fact).and_then(|fact| fact.by.as_ref()) {

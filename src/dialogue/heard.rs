@@ -80,6 +80,17 @@ impl Heard {
         self.words.last().is_some_and(|word| word.after == Break::Question)
     }
 
+    pub fn is_interruption(&self) -> bool {
+        matches!(self.matched, Some((Intent::Interrupt, _)))
+    }
+
+    /// Whether the turn names anything that could fill a slot.
+    pub fn gives_something(&self) -> bool {
+        let found = &self.entities;
+        let number = found.phone.is_some() || found.digits.is_some();
+        number || found.name.is_some() || !found.days.is_empty() || !found.times.is_empty()
+    }
+
     pub fn is_strong(&self) -> bool {
         self.matched.is_some_and(|(_, score)| score >= STRONG)
     }
@@ -137,7 +148,7 @@ impl Heard {
         let (mut intent, mut score) = candidates.next()?;
         let mut next = candidates.next();
         // "I prefer a real person" and "are you a real person?" are close: what works at any time wins.
-        if let Some((other, close)) = next.filter(|(other, close)| score - close < MARGIN && !needs_topic(*other)) {
+        if let Some((other, close)) = next.filter(|(other, close)| score - close < MARGIN && !other.has_topic()) {
             (intent, score) = (other, close.max(score));
             next = candidates.next();
         }
@@ -154,6 +165,8 @@ impl Heard {
         let threshold = match intent {
             Intent::Withdraw => ERASE_THRESHOLD,
             _ if spoken_for => ENTITY_THRESHOLD,
+            // "Can I": two everyday words have to be nearly the whole example.
+            _ if intent.has_topic() && signs.len() <= 2 && self.topics(signs) == 0 => STRONG,
             _ => THRESHOLD,
         };
         let clear = score - next >= MARGIN || score >= STRONG;
@@ -163,7 +176,7 @@ impl Heard {
     /// Whether at least as many of its topic words are unknown to the intent as known: "how much does a
     /// car cost" is a familiar frame around something that is none of the agent's business.
     fn is_foreign(&self, agent: &Agent, number: usize, intent: Intent, signs: &[String]) -> bool {
-        if !needs_topic(intent) {
+        if !intent.has_topic() {
             return false;
         }
         let is_fact = matches!(intent, Intent::Fact(_));
@@ -185,11 +198,6 @@ impl Heard {
             _ => foreign > 0 && foreign >= known,
         }
     }
-}
-
-/// Facts and forms have topics, and erasing must be named; the rest does no harm when taken wrongly.
-fn needs_topic(intent: Intent) -> bool {
-    matches!(intent, Intent::Fact(_) | Intent::Form(_) | Intent::Withdraw)
 }
 
 /// An example as the matcher sees it.

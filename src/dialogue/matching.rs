@@ -43,8 +43,8 @@ struct Known {
 type Vector = Vec<(u32, f32)>;
 
 impl Index {
-    /// From `(intent, masked words)` of every example; `is_topic` picks the words that an intent can be known by.
-    pub fn build(examples: &[(usize, Vec<String>)], is_topic: impl Fn(&str) -> bool) -> Index {
+    /// From `(intent, masked words)` of every example; `is_topic` picks the words that an intent is known by.
+    pub fn build(examples: &[(usize, Vec<String>)], is_topic: impl Fn(usize, &str) -> bool) -> Index {
         let mut holding: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (intent, words) in examples {
             for feature in features(words) {
@@ -63,8 +63,8 @@ impl Index {
             let vector = index.vector(words);
             let known = index.known.entry(*intent).or_default();
             known.features.extend(vector.iter().map(|(feature, _)| feature));
-            known.words.extend(words.iter().filter(|word| is_topic(word)).cloned());
-            let topical = words.iter().any(|word| is_topic(word));
+            known.words.extend(words.iter().filter(|word| is_topic(*intent, word)).cloned());
+            let topical = words.iter().any(|word| is_topic(*intent, word));
             index.examples.push(Example { intent: *intent, vector, topical });
         }
         index

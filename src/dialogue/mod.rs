@@ -28,8 +28,8 @@ pub use agent::Agent;
 pub use policy::Dialogue;
 pub use problem::{AgentError, Problem};
 
-/// What reached the dialogue. Whatever the text, `hear` returns in bounded time: it reads at most
-/// [`text::WORDS_MAX`] words of it.
+/// What reached the dialogue. Whatever the text, `hear` returns in bounded time: it reads at most 120
+/// words of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Input<'a> {
     /// The recognizer's text of one finished turn.

@@ -100,13 +100,13 @@ impl Dialogue {
     }
 
     fn understand(&mut self, heard: &Heard, text: &str) -> Reply {
-        let follows = self.pending != Pending::Form
-            && !heard.is_strong()
-            && facts::followed_up(&self.agent, heard, self.topic).is_some();
-        let closed = heard.closed().is_some();
-        if let Some((intent, _)) = heard.matched.filter(|_| !follows && !closed)
-            && let Some(reply) = self.control(intent)
-        {
+        // "No wait, Thursday" and "wait, what about Sunday?" interrupt and go on in one breath.
+        let goes_on = match self.pending {
+            Pending::Form => heard.is_interruption() && heard.gives_something(),
+            _ => self.followed_up(heard).is_some(),
+        };
+        let control = heard.matched.filter(|_| !goes_on && heard.closed().is_none());
+        if let Some(reply) = control.and_then(|(intent, _)| self.control(intent)) {
             return reply;
         }
         match self.pending {
@@ -156,7 +156,7 @@ impl Dialogue {
             None => {}
         }
         self.pending = Pending::Nothing;
-        if let Some(fact) = facts::followed_up(&self.agent, heard, self.topic).filter(|_| !heard.is_strong()) {
+        if let Some(fact) = self.followed_up(heard) {
             return self.answer(fact, heard);
         }
         match heard.matched {
@@ -166,6 +166,11 @@ impl Dialogue {
             _ if heard.residue() == 0 => self.unclear(),
             _ => self.fallback(),
         }
+    }
+
+    fn followed_up(&self, heard: &Heard) -> Option<usize> {
+        let free = !heard.is_strong() || heard.is_interruption();
+        facts::followed_up(&self.agent, heard, self.topic).filter(|_| free)
     }
 
     /// A turn while a form is open.
@@ -194,14 +199,9 @@ impl Dialogue {
     /// A question or another wish in the middle of a form. A turn that is nothing but days, times and
     /// names belongs to the form, whatever it resembles.
     fn aside(&self, heard: &Heard, filling: &Filling) -> Option<Intent> {
-        let (intent, _) = heard.matched?;
+        let (intent, _) = heard.matched.filter(|(intent, _)| matches!(intent, Intent::Fact(_) | Intent::Form(_)))?;
         let own = matches!(intent, Intent::Form(form) if form == filling.form);
-        let gives = !heard.entities.days.is_empty()
-            || !heard.entities.times.is_empty()
-            || heard.entities.name.is_some()
-            || heard.entities.phone.is_some()
-            || heard.entities.digits.is_some()
-            || heard.closed().is_some();
+        let gives = heard.gives_something() || heard.closed().is_some();
         let meant = if gives { heard.is_strong() && heard.residue() > 0 } else { true };
         let corrects =
             filling.doing == Doing::Change && heard.residue() <= 1 && filling.is_called(&self.agent, says(heard));
@@ -469,6 +469,7 @@ impl Dialogue {
     fn hang_up(&mut self, intent: &str, line: &Template) -> Reply {
         let mut reply = self.reply(intent, line);
         reply.then = Then::Hangup;
+        self.drop_form();
         reply
     }
 

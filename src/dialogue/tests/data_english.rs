@@ -445,7 +445,8 @@ pub(super) const THIRD_OUTSIDE: &[&str] = &[
     "My cat has fleas.",
 ];
 
-/// The last list, written after the matcher and the agent file were settled and never tuned on: the honest number.
+/// The last list, written after the matcher and the agent file were thought settled. What it showed at first:
+/// 77 % right and none wrong; the rest was an honest "I don't know".
 pub(super) const UNSEEN: &[(&str, &str)] = &[
     ("hours", "Until what time can I come today?"),
     ("hours", "what are your hours on friday"),

@@ -333,6 +333,7 @@ fn people_repetition_withdrawal_and_goodbye_work_at_any_time() {
     english("caller: No, thank you.\nintent: deny\nagent: anything else\nthen: listen\ncaller: no\nthen: hangup");
     english("caller: Yes, please.\nintent: affirm\nagent: What can I do");
     english("caller: are you a robot\nagent: AI");
+    english("caller: How are you?\nagent: fine");
 }
 
 #[test]
@@ -345,4 +346,16 @@ fn silence_ends_and_noise_leads_to_a_person() {
     );
     english("caller: ...\nintent: unclear");
     english("keys: 7\nquiet:\nintent: digit");
+}
+
+#[test]
+fn a_turn_cut_short_or_taken_back_is_no_wish() {
+    english("caller: I'd like to\nintent: unclear\nthen: listen");
+    english("caller: Um, so\nquiet:");
+    english("caller: Can I\nintent: unclear\nthen: listen\ncaller: I want to\nthen: listen");
+    english(
+        "caller: book an appointment tomorrow\ncaller: no wait, Thursday\nexpects: Time\ncaller: ten\ncaller: Al Bo\ncaller: 5551234567\nagent: Thursday the 26th",
+    );
+    english("caller: When are you open?\ncaller: Wait, what about Sunday?\nintent: hours\nagent: closed");
+    english("caller: Thanks, bye\nthen: hangup\nexpects: Anything");
 }
