@@ -13,11 +13,26 @@ use serde_json::{Value, json};
 
 /// Two voices each; every one is answered from the demo's own facts or forms.
 const QUESTIONS: [&str; 20] = [
-    "hours_sat.am_michael", "hours_sat.bf_emma", "hours_plain.bf_emma", "hours_plain.af_bella",
-    "address.af_bella", "address.am_fenrir", "price_cleaning.am_fenrir", "price_cleaning.am_michael",
-    "parking.am_michael", "parking.bf_emma", "book_full.bf_emma", "book_full.af_bella",
-    "book_start.af_bella", "book_start.am_fenrir", "cancel.bf_emma", "cancel.af_bella",
-    "human.am_fenrir", "human.am_michael", "bye.af_bella", "bye.am_fenrir",
+    "hours_sat.am_michael",
+    "hours_sat.bf_emma",
+    "hours_plain.bf_emma",
+    "hours_plain.af_bella",
+    "address.af_bella",
+    "address.am_fenrir",
+    "price_cleaning.am_fenrir",
+    "price_cleaning.am_michael",
+    "parking.am_michael",
+    "parking.bf_emma",
+    "book_full.bf_emma",
+    "book_full.af_bella",
+    "book_start.af_bella",
+    "book_start.am_fenrir",
+    "cancel.bf_emma",
+    "cancel.af_bella",
+    "human.am_fenrir",
+    "human.am_michael",
+    "bye.af_bella",
+    "bye.am_fenrir",
 ];
 const STAGES: [&str; 5] = ["draft_ms", "heard_ms", "scored_ms", "committed_ms", "first_frame_ms"];
 
@@ -47,7 +62,8 @@ fn main() {
     });
     let results = root().join("benches/results");
     fs::create_dir_all(&results).expect("a folder");
-    fs::write(results.join("voice_to_voice.json"), serde_json::to_string_pretty(&raw).expect("JSON") + "\n").expect("written");
+    fs::write(results.join("voice_to_voice.json"), serde_json::to_string_pretty(&raw).expect("JSON") + "\n")
+        .expect("written");
     fs::write(results.join("voice_to_voice.md"), table).expect("written");
     fs::write(root().join("docs/voice_to_voice.svg"), plot(&turns, &wire)).expect("written");
 }
@@ -98,7 +114,10 @@ fn table(turns: &[Turn], wire: &[u64]) -> String {
         let values = sorted(turns.iter().filter_map(|t| t.stages[stage].as_u64()).collect());
         text += &row(&format!("gateway: `{stage}`"), &values);
     }
-    let _ = writeln!(text, "\n| said | wire ms | judged | draft | heard | scored | committed | first frame |\n|---|---|---|---|---|---|---|---|");
+    let _ = writeln!(
+        text,
+        "\n| said | wire ms | judged | draft | heard | scored | committed | first frame |\n|---|---|---|---|---|---|---|---|"
+    );
     for t in turns {
         let stages = STAGES.map(|s| show(t.stages[s].as_u64())).join(" | ");
         let judged = t.stages["judgement"].as_str().unwrap_or("–");
@@ -122,13 +141,28 @@ fn plot(turns: &[Turn], wire: &[u64]) -> String {
     );
     for ms in (0..=most as u64).step_by(200) {
         let (x, bottom) = (x(ms), height - 22);
-        let _ = writeln!(svg, "<line x1=\"{x:.1}\" y1=\"34\" x2=\"{x:.1}\" y2=\"{bottom}\" stroke=\"#d9e0e6\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"#5b6b78\">{ms}</text>", height - 8);
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{x:.1}\" y1=\"34\" x2=\"{x:.1}\" y2=\"{bottom}\" stroke=\"#d9e0e6\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"#5b6b78\">{ms}</text>",
+            height - 8
+        );
     }
     for (n, t) in turns.iter().enumerate() {
         let y = 40 + n * bar;
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#16212b\">{}</text>", left - 8, y + 11, t.name);
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#16212b\">{}</text>",
+            left - 8,
+            y + 11,
+            t.name
+        );
         if let Some(ms) = t.wire_ms {
-            let _ = writeln!(svg, "<rect x=\"{left}\" y=\"{y}\" width=\"{:.1}\" height=\"{}\" rx=\"3\" fill=\"#0b6e6e\"/>", x(ms) - f64::from(left), bar - 5);
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{left}\" y=\"{y}\" width=\"{:.1}\" height=\"{}\" rx=\"3\" fill=\"#0b6e6e\"/>",
+                x(ms) - f64::from(left),
+                bar - 5
+            );
             let _ = writeln!(svg, "<text x=\"{:.1}\" y=\"{}\" fill=\"#16212b\">{ms}</text>", x(ms) + 5.0, y + 11);
         }
     }

@@ -10,9 +10,7 @@ pub fn now() -> Instant {
 
 /// Milliseconds since the Unix epoch, for records that people read.
 pub fn unix_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Today where the gateway runs; "next Thursday" is counted from here.
@@ -22,7 +20,5 @@ pub fn today() -> jiff::civil::Date {
 
 /// RFC 3339 in UTC, for the API.
 pub fn rfc3339(unix_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(unix_ms)
-        .map(|t| t.to_string())
-        .unwrap_or_default()
+    jiff::Timestamp::from_millisecond(unix_ms).map(|t| t.to_string()).unwrap_or_default()
 }

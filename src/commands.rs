@@ -34,10 +34,7 @@ fn say(text: &str) {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the system gives no threads")
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system gives no threads")
 }
 
 async fn serve(options: Serve) -> Result<ExitCode> {
@@ -46,7 +43,6 @@ async fn serve(options: Serve) -> Result<ExitCode> {
         let any: IpAddr = if ip.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
         config.sip.bind.set_ip(any);
         config.sip.advertised = Some(ip);
-        config.http.bind.set_ip(any);
     }
     if let Some(dir) = options.data {
         config.store.dir = dir;
@@ -62,7 +58,9 @@ async fn serve(options: Serve) -> Result<ExitCode> {
     println!("  Call      sip:front-desk@{host}:{sip}    (any SIP phone, UDP, no registration)");
     println!("  Open      http://{host}:{http}/    (calls, timings, transcripts)");
     println!("  Ask       \"What time do you open on Saturday?\"");
-    println!("  No phone? dauys console, or: dauys call sip:front-desk@{host}:{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav");
+    println!(
+        "  No phone? dauys console, or: dauys call sip:front-desk@{host}:{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav"
+    );
     println!("\nCtrl-C ends every call politely and stops.");
     stop_signal().await?;
     say("stopping: every call gets its BYE ...");
@@ -130,10 +128,8 @@ async fn console(config: &Path) -> Result<ExitCode> {
     let mut party = Console::open()?;
     let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;
     say("Speak; wear headphones, or the agent hears itself. Ctrl-C hangs up.");
-    let how = CallOptions {
-        target: format!("sip:front-desk@{}", running.sip),
-        duration_max: Duration::from_secs(3600),
-    };
+    let how =
+        CallOptions { target: format!("sip:front-desk@{}", running.sip), duration_max: Duration::from_secs(3600) };
     tokio::select! {
         report = caller::call(&how, &mut party) => println!("{}", report?.text()),
         stopped = stop_signal() => stopped?,

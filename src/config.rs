@@ -179,20 +179,17 @@ impl Default for Store {
 impl Config {
     /// Read, override from the environment, check.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
-        let env = std::env::vars().filter(|(k, _)| k.starts_with(ENV_PREFIX));
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+        let text_of =
+            |(k, v): (std::ffi::OsString, std::ffi::OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
+        let env = std::env::vars_os().filter_map(text_of).filter(|(k, _)| k.starts_with(ENV_PREFIX));
         Self::parse(path, &text, env)
     }
 
     /// The same from a text, for tests and editors. `path` names it in errors and anchors relative files.
-    pub fn parse(
-        path: &Path,
-        text: &str,
-        env: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
-        let toml_error =
-            |e: toml::de::Error| ConfigError::Toml { path: path.into(), detail: e.to_string() };
+    pub fn parse(path: &Path, text: &str, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let toml_error = |e: toml::de::Error| ConfigError::Toml { path: path.into(), detail: e.to_string() };
         let mut config: Config = toml::from_str(text).map_err(toml_error)?;
         let mut table: toml::Table = toml::from_str(text).map_err(toml_error)?;
         for (name, value) in env {
@@ -215,14 +212,26 @@ impl Config {
         };
         let (first, last) = self.rtp.ports;
         if first < 1024 || first % 2 != 0 || last % 2 != 0 || last < first {
-            return wrong("ports", format!("is [{first}, {last}]; it takes two even ports from 1024 up, first <= last"));
+            return wrong(
+                "ports",
+                format!("is [{first}, {last}]; it takes two even ports from 1024 up, first <= last"),
+            );
         }
         let room = usize::from((last - first) / 2 + 1);
         if room < self.calls.max {
-            return wrong("ports", format!("has room for {room} calls but `calls.max` is {}; widen it or lower `max`", self.calls.max));
+            return wrong(
+                "ports",
+                format!("has room for {room} calls but `calls.max` is {}; widen it or lower `max`", self.calls.max),
+            );
         }
         if self.calls.max == 0 {
             return wrong("max", "is 0; it takes 1 or more calls".into());
+        }
+        if self.calls.silence_ms < 1000 {
+            return wrong("silence_ms", format!("is {}; it takes 1000 or more", self.calls.silence_ms));
+        }
+        if self.calls.duration_s_max < 10 {
+            return wrong("duration_s_max", format!("is {}; it takes 10 or more", self.calls.duration_s_max));
         }
         if self.rtp.shards == 0 || self.rtp.shards > 256 {
             return wrong("shards", format!("is {}; it takes 1 to 256", self.rtp.shards));
@@ -245,8 +254,7 @@ impl Config {
 }
 
 fn override_key(table: &mut toml::Table, name: &str, value: &str) -> Result<(), ConfigError> {
-    let keys: Vec<String> =
-        name.trim_start_matches(ENV_PREFIX).split("__").map(str::to_lowercase).collect();
+    let keys: Vec<String> = name.trim_start_matches(ENV_PREFIX).split("__").map(str::to_lowercase).collect();
     let (last, sections) = match keys.split_last() {
         Some((last, sections)) if keys.iter().all(|k| !k.is_empty()) => (last, sections),
         _ => {

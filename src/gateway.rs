@@ -11,7 +11,7 @@ use models::{Engines, EnginesConfig, Language, VoiceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::info;
 
-use crate::call::driver::{Lines, Surroundings, Think};
+use crate::call::driver::{Lines, Signal, Surroundings, Think};
 use crate::call::registry::Registry;
 use crate::call::{CallConfig, CallId};
 use crate::config::{Config, RecognizerKind};
@@ -148,6 +148,11 @@ impl Running {
         for task in self.tasks {
             let _ = task.await;
         }
+        // The shards end their calls at the next tick; what they write then must still be kept.
+        let patience = crate::clock::now() + Duration::from_secs(1);
+        while !self.gateway.registry.is_empty() && crate::clock::now() < patience {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         self.gateway.store.flush().await;
     }
 }
@@ -159,8 +164,8 @@ pub fn load_agents(config: &Config) -> Result<Vec<Arc<LoadedAgent>>, StartError>
 
 fn load_agent(path: &std::path::Path, numbers: &[String]) -> Result<LoadedAgent, StartError> {
     let path = path.to_path_buf();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| StartError::AgentUnreadable { path: path.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| StartError::AgentUnreadable { path: path.clone(), source })?;
     let agent = Agent::parse(&text).map_err(|source| StartError::Agent { path: path.clone(), source })?;
     let named = |e: models::NameError| StartError::AgentName { path: path.clone(), detail: e.to_string() };
     let language = Language::parse(agent.language()).map_err(named)?;
@@ -171,10 +176,8 @@ fn load_agent(path: &std::path::Path, numbers: &[String]) -> Result<LoadedAgent,
 
 /// What the engines must be able to do for these agents.
 pub fn engines_config(config: &Config, agents: &[Arc<LoadedAgent>]) -> EnginesConfig {
-    let mut engines = EnginesConfig {
-        slots: u32::try_from(config.calls.max).unwrap_or(u32::MAX),
-        ..EnginesConfig::default()
-    };
+    let mut engines =
+        EnginesConfig { slots: u32::try_from(config.calls.max).unwrap_or(u32::MAX), ..EnginesConfig::default() };
     if let Some(dir) = &config.models.dir {
         engines.models_dir.clone_from(dir);
     }
@@ -225,10 +228,7 @@ impl Gateway {
         // Fails here rather than in the middle of a call.
         getrandom::fill(&mut [0; 16])?;
         let driver = SipDriver::new(Arc::clone(&gateway), sip)?;
-        let tasks = vec![
-            tokio::spawn(driver.run()),
-            tokio::spawn(http::serve(http, Arc::clone(&gateway))),
-        ];
+        let tasks = vec![tokio::spawn(driver.run()), tokio::spawn(http::serve(http, Arc::clone(&gateway)))];
         info!(sip = %sip_address, http = %http_address, "ready");
         Ok(Running { gateway, sip: sip_address, http: http_address, tasks })
     }
@@ -256,12 +256,12 @@ impl Gateway {
         Ok(Admission { id, agent, shard, poked, lines, place })
     }
 
-    pub fn surroundings(&self, hang_up: Box<dyn Fn() + Send>, place: OwnedSemaphorePermit) -> Surroundings {
+    pub fn surroundings(&self, signal: Box<dyn Fn(Signal) + Send>, place: OwnedSemaphorePermit) -> Surroundings {
         Surroundings {
             store: Arc::new(self.store.clone()) as Arc<dyn TranscriptStore>,
             registry: Arc::clone(&self.registry),
             think: self.think.clone(),
-            hang_up,
+            signal,
             place,
         }
     }

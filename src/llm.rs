@@ -61,16 +61,19 @@ pub fn think(config: &Llm) -> Result<Think, LlmError> {
         Some(name) => Some(std::env::var(name).map_err(|_| LlmError::NoKey(name.clone()))?),
         None => None,
     };
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_millis(config.timeout_ms.into()))
-        .build()?;
+    let client = reqwest::Client::builder().timeout(Duration::from_millis(config.timeout_ms.into())).build()?;
     let runtime = tokio::runtime::Handle::current();
     let config = config.clone();
     Ok(std::sync::Arc::new(move |utterance, prompt| {
         let (clauses, queue) = mpsc::channel(CLAUSES);
         let request = request(&client, &config, key.as_deref(), &prompt);
         runtime.spawn(async move {
-            let end = match stream(request, utterance, &clauses).await {
+            let streamed = tokio::select! {
+                streamed = stream(request, utterance, &clauses) => streamed,
+                // The call went on without it: drop the connection now, not at its next word.
+                () = clauses.closed() => return,
+            };
+            let end = match streamed {
                 Ok(()) => Thought::End { utterance },
                 Err(StreamError::Dropped) => return,
                 Err(error) => {
@@ -84,7 +87,12 @@ pub fn think(config: &Llm) -> Result<Think, LlmError> {
     }))
 }
 
-fn request(client: &reqwest::Client, config: &Llm, key: Option<&str>, prompt: &[PromptLine]) -> reqwest::RequestBuilder {
+fn request(
+    client: &reqwest::Client,
+    config: &Llm,
+    key: Option<&str>,
+    prompt: &[PromptLine],
+) -> reqwest::RequestBuilder {
     let messages: Vec<_> = prompt.iter().map(|l| json!({ "role": l.role, "content": l.text })).collect();
     let url = format!("{}/chat/completions", config.url.trim_end_matches('/'));
     let body = json!({ "model": config.model, "messages": messages, "stream": true, "max_tokens": 160 });
@@ -95,7 +103,11 @@ fn request(client: &reqwest::Client, config: &Llm, key: Option<&str>, prompt: &[
     }
 }
 
-async fn stream(request: reqwest::RequestBuilder, utterance: u64, clauses: &mpsc::Sender<Thought>) -> Result<(), StreamError> {
+async fn stream(
+    request: reqwest::RequestBuilder,
+    utterance: u64,
+    clauses: &mpsc::Sender<Thought>,
+) -> Result<(), StreamError> {
     let mut response = request.send().await?.error_for_status()?;
     let mut events: Vec<u8> = vec![];
     let mut cutter = Cutter::default();

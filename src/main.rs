@@ -45,7 +45,8 @@ struct Serve {
     /// The configuration.
     #[arg(long, default_value = "configs/demo.toml")]
     config: PathBuf,
-    /// Answer on every address instead of loopback only; takes the address callers reach.
+    /// Answer SIP calls on every address instead of loopback only; takes the address callers reach.
+    /// The page and the API, which show transcripts, stay where [http] bind puts them.
     #[arg(long, value_name = "IP")]
     public: Option<std::net::IpAddr>,
     /// Keep data in this folder instead of the configured one.

@@ -35,8 +35,7 @@ pub fn init_logs() {
 /// The process-wide recorder behind `/metrics`.
 pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
     let seconds = Matcher::Suffix("_seconds".into());
-    let recorder =
-        PrometheusBuilder::new().set_buckets_for_metric(seconds, &TURN_BUCKETS_S)?.build_recorder();
+    let recorder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &TURN_BUCKETS_S)?.build_recorder();
     let handle = recorder.handle();
     // Tests start several gateways in one process; the first recorder serves them all.
     let _ = metrics::set_global_recorder(recorder);
@@ -51,9 +50,7 @@ fn describe() {
     describe_counter!("dauys_calls_refused_total", "Calls refused before an answer, by reason");
     describe_histogram!("dauys_turn_seconds", "Caller's last speech to the agent's first frame");
     describe_histogram!("dauys_recognition_seconds", "Recognition asked to text received");
-    describe_histogram!("dauys_synthesis_seconds", "First clause asked to first frame ready");
     describe_counter!("dauys_turns_total", "Turns committed, by judgement");
-    describe_counter!("dauys_drafts_dropped_total", "Drafts dropped because the caller spoke on");
     describe_counter!("dauys_ticks_late_total", "Media ticks that ran more than 10 ms late");
     describe_counter!("dauys_sip_dropped_total", "Datagrams on the SIP port that were not SIP");
     describe_counter!("dauys_store_errors_total", "Writes that the store could not make");

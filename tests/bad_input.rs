@@ -91,7 +91,8 @@ fn garbage_on_the_sip_port_disturbs_no_call() {
                 state ^= state << 17;
                 *b = state as u8;
             }
-            let head: &[u8] = [&b"INVITE sip:x SIP/2.0\r\nVia: "[..], b"SIP/2.0 200 OK\r\n", b"", b"\r\n\r\n"][sent % 4];
+            let head: &[u8] =
+                [&b"INVITE sip:x SIP/2.0\r\nVia: "[..], b"SIP/2.0 200 OK\r\n", b"", b"\r\n\r\n"][sent % 4];
             let _ = socket.send_to(&[head, &bytes].concat(), ("127.0.0.1", port));
             sent += 1;
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -118,7 +119,9 @@ fn a_full_disk_costs_the_record_and_not_the_call() {
     let report = dauys_call(&gateway, &["--keys", "1", "--play", wav.to_str().expect("UTF-8")]);
     let turns = report["turns"].as_array().expect("turns");
     assert!(turns.len() == 2 && turns.iter().all(|t| t["voice_to_voice_ms"].is_u64()), "{report:#}");
-    common::wait_for("the call to end", std::time::Duration::from_secs(20), || (gateway.active_calls() == 0).then_some(()));
+    common::wait_for("the call to end", std::time::Duration::from_secs(20), || {
+        (gateway.active_calls() == 0).then_some(())
+    });
     let (_, metrics) = gateway.get("/metrics");
     let errors = metrics.lines().find_map(|l| l.strip_prefix("dauys_store_errors_total ")).unwrap_or("0");
     assert_ne!(errors, "0", "the disk was not full enough to prove anything");

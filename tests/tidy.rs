@@ -74,8 +74,18 @@ fn dependencies_point_one_way() {
 #[test]
 fn sip_and_media_know_no_socket_clock_task_or_file() {
     let words = [
-        "tokio", "UdpSocket", "TcpStream", "TcpListener", "Instant::now", "SystemTime", "std::thread",
-        "std::fs", "std::process", "std::env::var", "async fn", ".await",
+        "tokio",
+        "UdpSocket",
+        "TcpStream",
+        "TcpListener",
+        "Instant::now",
+        "SystemTime",
+        "std::thread",
+        "std::fs",
+        "std::process",
+        "std::env::var",
+        "async fn",
+        ".await",
     ];
     absent("sip/src", &words, &[], false);
     absent("media/src", &words, &[], false);

@@ -142,6 +142,11 @@ impl Dialog {
         self.peer = peer;
     }
 
+    /// Our own address in this dialog, without name and tag.
+    pub fn local_uri(&self) -> Option<String> {
+        NameAddr::parse(&self.local).map(|local| local.uri.as_str().to_owned())
+    }
+
     /// Does a message with this remote tag belong here?
     pub fn matches(&self, remote_tag: Option<&str>) -> bool {
         self.remote_tag.as_deref() == remote_tag

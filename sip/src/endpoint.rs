@@ -14,6 +14,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod transfer;
 
 pub use config::{EndpointConfig, InviteRequest, Reason, Source, Transport};
 pub use event::{CallHandle, CallInfo, CommandError, EndCause, Event, Output, Stats};
@@ -31,7 +32,7 @@ use table::{Entry, Key, Machine, Table};
 /// Longest request taken from a stranger, in bytes: what bounds the memory of one transaction.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// What we speak, for Allow.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY";
 
 /// A SIP user agent for one socket, both caller and called.
 pub struct Endpoint {

@@ -197,6 +197,14 @@ pub fn tokens(text: &str) -> Vec<&str> {
     text.split(',').map(str::trim).filter(|t| !t.is_empty()).collect()
 }
 
+/// `token;params` (Event, Subscription-State), the token in lower case.
+pub fn token_params(text: &str) -> Option<(String, Params)> {
+    let end = text.find(';').unwrap_or(text.len());
+    let (token, params) = text.split_at_checked(end)?;
+    let token = token.trim();
+    is_token(token.as_bytes()).then(|| token.to_ascii_lowercase()).zip(Params::parse(params))
+}
+
 /// `type/subtype` in lower case and the parameters.
 pub fn content_type(text: &str) -> Option<(String, Params)> {
     let end = text.find(';').unwrap_or(text.len());

@@ -24,6 +24,14 @@
 //! [`Event::Reinvite`] -> [`Endpoint::accept_reinvite`] or [`Endpoint::reject_reinvite`]; our own with
 //! [`Endpoint::reinvite`]; both end in [`Event::Renegotiated`] or [`Event::RenegotiationFailed`].
 //!
+//! # Transfer
+//! [`Endpoint::refer`] asks the peer of an answered call to call somebody else (a blind transfer, RFC 3515,
+//! with the implicit subscription) -> [`Event::Transferred`], upon which we [`Endpoint::hangup`], or
+//! [`Event::TransferFailed`], upon which the call goes on. Each accepted `refer` is answered by one of the
+//! two, unless the call ends before. A peer that accepts and then hangs up without a word, as most PBXs do,
+//! counts as transferred: `Transferred` comes first, [`Event::Ended`] after it. The other way round we
+//! follow nobody: a REFER to us gets 405.
+//!
 //! # Every call
 //! ends with exactly one of `Cancelled`, `Failed` and `Ended`, also when we end it ourselves; the
 //! event follows the command at once, the rest of the signalling happens behind it.

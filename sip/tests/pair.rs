@@ -6,7 +6,7 @@ use sip::{CallHandle, Endpoint, EndpointConfig, Event, Output, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use support::{SDP, addr, base, invite_request};
+use support::{SDP, TARGET, addr, base, invite_request};
 
 /// A small generator of its own, so that a failing run can be told by its seed.
 struct Dice(u64);
@@ -27,6 +27,7 @@ enum Step {
     Answer,
     Hangup(usize),
     Reinvite(usize),
+    Refer(usize),
     Cancel,
 }
 
@@ -102,6 +103,7 @@ impl World {
             Step::Answer => call(1).map(|c| self.ends[1].answer(now, c, SDP)),
             Step::Cancel => call(0).map(|c| self.ends[0].cancel(now, c)),
             Step::Hangup(i) => call(i).map(|c| self.ends[i].hangup(now, c, None)),
+            Step::Refer(i) => call(i).map(|c| self.ends[i].refer(now, c, TARGET)),
             Step::Reinvite(i) => call(i).map(|c| self.ends[i].reinvite(now, c, SDP)),
         };
     }
@@ -250,6 +252,29 @@ fn glare() {
     }
     // Two changes each, seen from two sides; a few calls die of a lost road.
     assert!(all > 390, "{all}");
+}
+
+#[test]
+fn nobody_here_follows_a_transfer() {
+    let steps = &[
+        (15_000, Step::Answer),
+        (40_000, Step::Refer(0)),
+        (40_000, Step::Reinvite(1)),
+        (120_000, Step::Refer(1)),
+        (200_000, Step::Hangup(0)),
+        (300_000, Step::Hangup(1)),
+    ];
+    let mut refused = 0;
+    for seed in 0..200 {
+        let world = call(seed, if seed % 2 == 0 { 0 } else { 25 }, steps);
+        for side in &world.log {
+            let told = side.iter().filter(|e| e.starts_with("Transfer")).count();
+            assert!(told <= 1 && !side.iter().any(|e| e.starts_with("Transferred")), "seed {seed}: {side:?}");
+            refused += side.iter().filter(|e| *e == "TransferFailed(1, 405)").count();
+        }
+    }
+    // Two each; over the bad road a call may be gone before.
+    assert!(refused > 380, "{refused}");
 }
 
 #[test]

@@ -15,6 +15,9 @@ const INVITE: &str = "INVITE sip:agent@192.0.2.1;x=y SIP/2.0\r\nVia: SIP/2.0/UDP
     Accept: application/sdp\r\nExpires: 120\r\nDate: Sat, 13 Nov 2010 23:29:00 GMT\r\nReason: SIP;cause=200;text=\"x\"\r\n\
     c: multipart/mixed;boundary=\"b\"\r\n\r\n--b\r\nContent-Type: application/sdp\r\n\r\n";
 
+const NOTIFY: &str = "Event: refer;id=2\r\nSubscription-State: terminated;reason=noresource\r\n\
+    Content-Type: message/sipfrag;version=2.0\r\n\r\nSIP/2.0 200 OK\r\nContact: <sip:x@192.0.2.20>\r\n";
+
 fn invite() -> Vec<u8> {
     format!("{INVITE}{SDP}a=rtpmap:0 PCMU/8000\r\na=rtcp:4001 IN IP4 192.0.2.10\r\na=ptime:20\r\n\r\n--b--\r\n")
         .into_bytes()
@@ -31,6 +34,9 @@ fn others() -> Vec<Vec<u8>> {
         one("CANCEL sip:a SIP/2.0", "CANCEL", "\r\n"),
         one("ACK sip:a SIP/2.0", "ACK", "\r\n"),
         one("INFO sip:a SIP/2.0", "INFO", "Content-Type: application/dtmf-relay\r\n\r\nSignal=5\r\nDuration=9\r\n"),
+        one("REFER sip:a SIP/2.0", "REFER", "Refer-To: <sip:x@192.0.2.20>\r\nReferred-By: <sip:a@b>\r\n\r\n"),
+        one("NOTIFY sip:a SIP/2.0", "NOTIFY", NOTIFY),
+        one("SIP/2.0 202 Accepted", "REFER", "Contact: <sip:x@192.0.2.10>\r\n\r\n"),
         one("SIP/2.0 200 OK", "INVITE", "Contact: <sip:x@192.0.2.10>\r\nRetry-After: 5 (x)\r\n\r\n"),
         one("SIP/2.0 486 Busy", "BYE", "\r\n"),
     ]
@@ -58,6 +64,7 @@ fn read_all(bytes: &[u8]) {
         let _ = sdp::accept(&local, &session);
     }
     let _ = (header::NameAddr::parse_list(&text), header::Via::parse_list(&text), header::reason(&text));
+    let _ = header::token_params(&text);
     let _ = (header::content_type(&text), sip::uri::Uri::parse(&text).map(|u| (u.user(), u.socket_addr())));
 }
 
@@ -100,6 +107,7 @@ impl Life {
                         (Event::Incoming { .. }, _) => e.reject(now, call, 486, None),
                         (Event::Reinvite { .. }, 0) => e.accept_reinvite(now, call, SDP),
                         (Event::Established { .. }, 0) => e.hangup(now, call, None),
+                        (Event::Established { .. }, 1) => e.refer(now, call, "sip:x@192.0.2.20"),
                         (Event::Established { .. }, _) => e.reinvite(now, call, SDP),
                         _ => Ok(()),
                     };

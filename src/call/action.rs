@@ -24,16 +24,35 @@ impl fmt::Display for CallId {
     }
 }
 
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
+/// How much of the clause that is going out was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sounding {
+    pub clause: ClauseId,
+    pub played_ms: u32,
+}
+
+/// What happened. No Debug: it holds words.
+#[derive(Clone, PartialEq)]
 pub enum Action {
     /// Media flows both ways: speak.
     Started,
-    /// 20 ms of caller audio, as the voice activity detector saw it.
-    Frame { at: MediaTime, speech: f32 },
-    Heard { job: Job, text: String },
-    NotHeard { job: Job },
-    Scored { job: Job, finished: f32 },
+    /// 20 ms of caller audio, as the voice activity detector saw it, and what the agent was saying meanwhile.
+    Frame {
+        at: MediaTime,
+        speech: f32,
+        sounding: Option<Sounding>,
+    },
+    Heard {
+        job: Job,
+        text: String,
+    },
+    NotHeard {
+        job: Job,
+    },
+    Scored {
+        job: Job,
+        finished: f32,
+    },
     Digit(char),
     /// The synthesizer gave the last frame of a clause.
     ClauseEnded(ClauseId),
@@ -43,42 +62,64 @@ pub enum Action {
     ClauseStarted(ClauseId),
     /// The last frame of a clause went out.
     ClausePlayed(ClauseId),
-    /// Speech was stopped after this much of the clause.
-    ClauseCut { clause: ClauseId, played_ms: u32 },
     /// The language model's next clause, its end, or its failure.
-    Thought { utterance: u64, clause: String },
-    ThoughtEnded { utterance: u64 },
-    ThoughtFailed { utterance: u64 },
+    Thought {
+        utterance: u64,
+        clause: String,
+    },
+    ThoughtEnded {
+        utterance: u64,
+    },
+    ThoughtFailed {
+        utterance: u64,
+    },
+    /// The other side took the caller over, or did not.
+    Transferred,
+    TransferFailed,
     /// A deadline passed.
     Timeout,
     /// The other side, or the network, ended the call.
     HungUp(EndCause),
 }
 
-/// What the call wants done.
-#[derive(Debug, Clone, PartialEq)]
+/// What the call wants done. No Debug: it holds words.
+#[derive(Clone, PartialEq)]
 pub enum Effect {
     Recognize(Job),
     Score(Job),
     /// Drop the utterance's audio but for the last part; with 0 the turn detector's as well.
-    ForgetAudio { keep_ms: u32 },
+    ForgetAudio {
+        keep_ms: u32,
+    },
     /// Start making speech; it waits for `Release`.
-    Say { clause: ClauseId, text: String },
+    Say {
+        clause: ClauseId,
+        text: String,
+    },
     /// Let this utterance go out.
-    Release { utterance: u64 },
+    Release {
+        utterance: u64,
+    },
     /// Forget an utterance, made or not.
-    Cancel { utterance: u64 },
+    Cancel {
+        utterance: u64,
+    },
     /// Stop what is going out, now.
     StopPlayout,
     Duck(bool),
     /// Ask the language model.
-    Think { utterance: u64, prompt: Vec<PromptLine> },
+    Think {
+        utterance: u64,
+        prompt: Vec<PromptLine>,
+    },
     StopThinking,
     /// Keep a line, if a permit can be had.
     Remember(Line),
     /// Destroy what was kept of this call.
     Purge,
     TurnDone(TurnRecord),
+    /// Ask the other side to call this target instead (RFC 3515).
+    Transfer(String),
     HangUp(EndCause),
 }
 
@@ -134,6 +175,8 @@ pub enum EndCause {
     CallerHungUp,
     /// The caller gave up before the answer.
     Cancelled,
+    /// A person took over.
+    Transferred,
     /// Nobody spoke for too long.
     Silence,
     DurationMax,
@@ -150,6 +193,7 @@ impl EndCause {
             Self::Completed => "completed",
             Self::CallerHungUp => "caller_hung_up",
             Self::Cancelled => "cancelled",
+            Self::Transferred => "transferred",
             Self::Silence => "silence",
             Self::DurationMax => "duration_max",
             Self::Lost => "lost",

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::dialogue::consent::{ConsentAnswer, consent_answer};
-use crate::dialogue::{Agent, Dialogue, Expects, Input, Then};
+use crate::dialogue::{Agent, Dialogue, Expects, Input, Reply, Then};
 use crate::privacy::{Asked, Refusal};
 
 /// What the caller decided about the transcript in this turn.
@@ -47,13 +47,13 @@ impl Brain {
         Self { agent, dialogue, phase: Phase::Consent { asked_again: false } }
     }
 
-    /// The greeting, that an AI answers, and the question. The second value is the first clause
-    /// that may be interrupted: what the law wants heard is heard.
+    /// The greeting, that an AI answers, and the question. The second value is the clause with the question:
+    /// an answer that began before it answers nothing.
     pub fn open(&self) -> (Answer, u16) {
         let mut clauses = self.agent.greeting();
-        let interruptible_from = u16::try_from(clauses.len()).unwrap_or(u16::MAX);
+        let question = u16::try_from(clauses.len()).unwrap_or(u16::MAX);
         clauses.extend(self.agent.consent_question());
-        (Answer::say(clauses, Expects::YesNo), interruptible_from)
+        (Answer::say(clauses, Expects::YesNo), question)
     }
 
     /// What kind of answer the caller was asked for.
@@ -90,8 +90,24 @@ impl Brain {
                 ConsentAnswer::No => self.refused(Refusal::Said),
                 ConsentAnswer::Unclear => self.unclear(Some(text), asked_again),
             },
-            Input::Digit(_) | Input::Unclear => self.unclear(None, asked_again),
+            Input::Digit(_) => self.key_for_business(input).unwrap_or_else(|| self.unclear(None, asked_again)),
+            Input::Unclear => self.unclear(None, asked_again),
         }
+    }
+
+    /// A person can be asked for at any time; who does has not agreed to anything.
+    fn key_for_business(&mut self, input: Input<'_>) -> Option<Answer> {
+        let mut ahead = self.dialogue.clone();
+        let reply = ahead.hear(input);
+        (reply.intent == "human").then(|| self.to_business(ahead, reply))
+    }
+
+    fn to_business(&mut self, ahead: Dialogue, reply: Reply) -> Answer {
+        self.dialogue = ahead;
+        self.phase = Phase::Talking;
+        let mut answer = Answer::from(reply);
+        answer.decision = Some(Decision::Refuse(Refusal::Unclear));
+        answer
     }
 
     fn granted(&mut self, how: Asked) -> Answer {
@@ -114,11 +130,7 @@ impl Brain {
             let mut ahead = self.dialogue.clone();
             let reply = ahead.hear(Input::Speech(text));
             if reply.covered && !reply.clauses.is_empty() && !NOT_BUSINESS.contains(&reply.intent.as_str()) {
-                self.dialogue = ahead;
-                self.phase = Phase::Talking;
-                let mut answer = Answer::from(reply);
-                answer.decision = Some(Decision::Refuse(Refusal::Unclear));
-                return answer;
+                return self.to_business(ahead, reply);
             }
         }
         if asked_again {
@@ -126,6 +138,16 @@ impl Brain {
         }
         self.phase = Phase::Consent { asked_again: true };
         Answer::say(self.agent.consent_question(), Expects::YesNo)
+    }
+
+    /// Nobody took the caller over.
+    pub fn transfer_failed(&mut self) -> Answer {
+        Answer::from(self.dialogue.transfer_failed())
+    }
+
+    /// A language model spoke in the flows' place.
+    pub fn said_instead(&mut self, clauses: &[String]) {
+        self.dialogue.said_instead(clauses);
     }
 
     fn talk(&mut self, input: Input<'_>) -> Answer {
@@ -138,7 +160,8 @@ impl Brain {
 }
 
 /// Intents that do not show that the caller has moved on from the question.
-const NOT_BUSINESS: [&str; 5] = ["repeat", "interrupt", "withdraw", "backchannel", "fallback"];
+const NOT_BUSINESS: [&str; 8] =
+    ["repeat", "interrupt", "withdraw", "backchannel", "fallback", "affirm", "deny", "unclear"];
 
 impl Answer {
     fn say(clauses: Vec<String>, expects: Expects) -> Self {
@@ -146,15 +169,16 @@ impl Answer {
     }
 }
 
-impl From<crate::dialogue::Reply> for Answer {
-    fn from(reply: crate::dialogue::Reply) -> Self {
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
         Self {
             backchannel: reply.clauses.is_empty(),
             clauses: reply.clauses,
             expects: reply.expects,
             then: reply.then,
             decision: None,
-            covered: reply.covered,
+            // A reply that still asks for something goes on with the flow; no model may take over there.
+            covered: reply.covered || reply.expects != Expects::Anything,
         }
     }
 }

@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use media::playout::{PLAYOUT_FRAMES, Playout};
 use media::{FramePool, Leg, LegChange, LegConfig, MediaTime};
-use models::{
-    ClauseId, Job, Recognizer, RecognizerError, Spoken, Synthesizer, SynthesizerError, TurnDetector, Vad,
-};
+use models::{ClauseId, Job, Recognizer, RecognizerError, Spoken, Synthesizer, SynthesizerError, TurnDetector, Vad};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use crate::call::registry::{Registry, Summary};
-use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine};
+use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine, Sounding};
 use crate::privacy::Scope;
 use crate::store::TranscriptStore;
 
@@ -27,8 +25,16 @@ const MEDIA_LOST: Duration = Duration::from_secs(60);
 /// What reaches a call from outside its shard. When the sender is dropped, the caller is gone.
 pub enum CallInput {
     Digit(char),
+    Transferred,
+    TransferFailed,
     Renegotiated(LegChange),
     HangUp(EndCause),
+}
+
+/// What a call asks of its signalling side.
+pub enum Signal {
+    HangUp,
+    Transfer(String),
 }
 
 /// What a language model sends back; the queue holds eight clauses.
@@ -54,8 +60,8 @@ pub struct Surroundings {
     pub store: Arc<dyn TranscriptStore>,
     pub registry: Arc<Registry>,
     pub think: Option<Think>,
-    /// Ends the signalling side; must not block.
-    pub hang_up: Box<dyn Fn() + Send>,
+    /// Tells the signalling side; must not block.
+    pub signal: Box<dyn Fn(Signal) + Send>,
     /// The call's place among `calls.max`, given back when the call is gone.
     pub place: tokio::sync::OwnedSemaphorePermit,
 }
@@ -184,6 +190,8 @@ impl Driver {
         loop {
             match self.inbox.try_recv() {
                 Ok(CallInput::Digit(key)) => self.apply(now, Action::Digit(key)),
+                Ok(CallInput::Transferred) => self.apply(now, Action::Transferred),
+                Ok(CallInput::TransferFailed) => self.apply(now, Action::TransferFailed),
                 Ok(CallInput::Renegotiated(change)) => {
                     self.rtcp_mux = change.rtcp_mux;
                     self.leg.renegotiate(change);
@@ -211,7 +219,13 @@ impl Driver {
         // Past thirty seconds the oldest audio goes; the text then begins in the middle, which is all one can do.
         let _ = self.lines.recognizer.push(&frame);
         self.lines.turn.push(&frame);
-        self.apply(now, Action::Frame { at: frame.at(), speech });
+        let sounding = self.sounding_now();
+        self.apply(now, Action::Frame { at: frame.at(), speech, sounding });
+    }
+
+    fn sounding_now(&self) -> Option<Sounding> {
+        let played = self.sounding.front().and_then(|c| self.playout.played(*c))?;
+        Some(Sounding { clause: played.mark, played_ms: u32::try_from(played.ms()).unwrap_or(u32::MAX) })
     }
 
     fn speak(&mut self, now: Instant, wire: &dyn Wire) {
@@ -242,12 +256,17 @@ impl Driver {
                 }
                 Some(Spoken::End { clause }) => {
                     self.at_synthesizer.retain(|c| *c != clause);
+                    // A clause without a sound is played at once.
+                    if !self.sounding.contains(&clause) {
+                        self.sounding.push_back(clause);
+                    }
                     self.playout.end(clause);
                     self.apply(now, Action::ClauseEnded(clause));
                 }
                 Some(Spoken::Failed { clause, error }) => {
                     warn!(call = %self.id, %error, "a clause could not be spoken");
                     self.at_synthesizer.retain(|c| *c != clause);
+                    self.begun &= self.sounding.front() != Some(&clause);
                     self.sounding.retain(|c| *c != clause);
                     self.apply(now, Action::ClauseFailed(clause));
                 }
@@ -317,7 +336,12 @@ impl Driver {
                 self.at_synthesizer.retain(|c| c.utterance != utterance);
                 self.unsaid.retain(|(c, _)| c.utterance != utterance);
             }
-            Effect::StopPlayout => self.stop_playout(now),
+            Effect::StopPlayout => {
+                self.playout.stop();
+                self.sounding.clear();
+                self.begun = false;
+                self.released = None;
+            }
             Effect::Duck(on) => self.playout.duck(on),
             Effect::Think { utterance, prompt } => {
                 self.thoughts = self.around.think.as_ref().map(|think| think(utterance, prompt));
@@ -330,22 +354,10 @@ impl Driver {
                 self.summary.turn(record);
                 self.publish();
             }
+            Effect::Transfer(target) => (self.around.signal)(Signal::Transfer(target)),
             Effect::HangUp(cause) => self.hang_up(now, cause),
         }
         self.say_unsaid(now);
-    }
-
-    fn stop_playout(&mut self, now: Instant) {
-        let cut = self.sounding.front().and_then(|c| self.playout.played(*c));
-        self.playout.stop();
-        self.sounding.clear();
-        self.begun = false;
-        self.released = None;
-        if let Some(played) = cut {
-            let played_ms = u32::try_from(played.ms()).unwrap_or(u32::MAX);
-            // Its effects are drained by the loop that this effect came from.
-            self.call.apply(now, Action::ClauseCut { clause: played.mark, played_ms });
-        }
     }
 
     fn recognize(&mut self, now: Instant, job: Job) {
@@ -393,7 +405,7 @@ impl Driver {
     /// The only door to the store: no permit, no line.
     fn remember(&mut self, line: Line) {
         let Some(permit) = self.call.gate().permit(Scope::Transcript) else { return };
-        if self.lost_lines > 0 && self.around.store.append_gap(&permit, self.lost_lines).is_ok() {
+        if self.lost_lines > 0 && self.around.store.append_gap(&permit, line.at_ms, self.lost_lines).is_ok() {
             self.lost_lines = 0;
         }
         if self.around.store.append(&permit, line).is_err() {
@@ -403,7 +415,7 @@ impl Driver {
     }
 
     fn hang_up(&mut self, now: Instant, cause: EndCause) {
-        (self.around.hang_up)();
+        (self.around.signal)(Signal::HangUp);
         self.finish(now, cause);
     }
 
@@ -427,6 +439,16 @@ impl Driver {
             }
         } else {
             self.around.registry.update(record);
+        }
+    }
+}
+
+/// A driver that is dropped before its call ended (its shard could not take it in) ends the call.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if !self.ended {
+            (self.around.signal)(Signal::HangUp);
+            self.around.registry.ended(self.id);
         }
     }
 }

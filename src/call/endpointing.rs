@@ -41,15 +41,7 @@ pub struct Ear {
 
 impl Ear {
     pub fn new(turn: Turn) -> Self {
-        Self {
-            turn,
-            rising: 0,
-            speaking: false,
-            paused: false,
-            voiced_ms: 0,
-            silence_ms: 0,
-            now: MediaTime::default(),
-        }
+        Self { turn, rising: 0, speaking: false, paused: false, voiced_ms: 0, silence_ms: 0, now: MediaTime::default() }
     }
 
     /// Takes 20 ms of audio as the detector saw it.
@@ -158,8 +150,28 @@ fn is_short(text: &str) -> bool {
 /// Digits said or written, in the languages of the demo.
 fn digits_spoken(text: &str) -> usize {
     const WORDS: [&str; 22] = [
-        "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
-        "ноль", "один", "два", "три", "четыре", "пять", "шесть", "семь", "восемь", "девять", "нуль",
+        "zero",
+        "oh",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ноль",
+        "один",
+        "два",
+        "три",
+        "четыре",
+        "пять",
+        "шесть",
+        "семь",
+        "восемь",
+        "девять",
+        "нуль",
     ];
     text.split(|c: char| !c.is_alphanumeric())
         .map(|w| {
@@ -172,9 +184,8 @@ fn digits_spoken(text: &str) -> usize {
 /// A sentence that ends in a word that cannot end one, in a comma, or in a filler.
 fn looks_cut(text: &str) -> bool {
     const OPEN: [&str; 34] = [
-        "a", "an", "and", "at", "but", "for", "from", "i'd", "i'm", "in", "is", "like", "my", "of",
-        "on", "or", "the", "to", "um", "uh", "with", "я", "и", "в", "на", "к", "с", "или", "но",
-        "для", "мой", "моя", "эм", "хочу",
+        "a", "an", "and", "at", "but", "for", "from", "i'd", "i'm", "in", "is", "like", "my", "of", "on", "or", "the",
+        "to", "um", "uh", "with", "я", "и", "в", "на", "к", "с", "или", "но", "для", "мой", "моя", "эм", "хочу",
     ];
     let text = text.trim_end();
     if text.ends_with([',', '-', '…', ':']) || text.ends_with("...") {

@@ -21,6 +21,8 @@ use crate::privacy::{ConsentGate, Refusal};
 /// A recognizer that has not answered by now has failed on this utterance.
 const RECOGNITION_PATIENCE: Duration = Duration::from_secs(4);
 
+/// How long a transfer may take before the caller is served on.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(90);
 /// Audio kept from before speech was noticed: soft first sounds.
 const ONSET_MS: u32 = 280;
 
@@ -72,6 +74,11 @@ pub struct Call {
     quiet_since: Option<Instant>,
     ducked: bool,
     barged_in: bool,
+    /// The clause of the opening that holds the question.
+    question: usize,
+    /// The utterance began before the question: it answers nothing.
+    too_early: bool,
+    transfer_since: Option<Instant>,
     /// What the last turn was, to say why the call ended.
     judged: Option<Judgement>,
     /// What an LLM should have said, should it fail.
@@ -97,6 +104,9 @@ impl Call {
             quiet_since: None,
             ducked: false,
             barged_in: false,
+            question: 0,
+            too_early: false,
+            transfer_since: None,
             judged: None,
             fallback: vec![],
             ended: false,
@@ -118,17 +128,21 @@ impl Call {
             Some(self.began + Duration::from_secs(self.config.duration_s_max.into())),
             self.quiet_since.map(|t| t + silence),
             self.draft.as_ref().filter(|d| d.heard.is_none()).map(|d| d.asked + RECOGNITION_PATIENCE),
+            self.transfer_since.map(|t| t + TRANSFER_PATIENCE),
         ];
         if self.ended { None } else { times.into_iter().flatten().min() }
     }
 
     pub fn apply(&mut self, now: Instant, action: Action) {
-        if self.ended && !matches!(action, Action::ClauseCut { .. }) {
+        if self.ended {
             return;
         }
         match action {
             Action::Started => self.open(),
-            Action::Frame { at, speech } => self.frame(now, at, speech),
+            Action::Frame { at, speech, sounding } => {
+                self.mouth.heard_until(sounding);
+                self.frame(now, at, speech);
+            }
             Action::Heard { job, text } => self.heard(now, job, text),
             Action::NotHeard { job } => self.not_heard(now, job),
             Action::Scored { job, finished } => self.scored(now, job, finished),
@@ -137,25 +151,24 @@ impl Call {
             Action::ClauseStarted(clause) => self.clause_started(now, clause),
             Action::ClausePlayed(clause) => self.clause_gone(now, clause, true),
             Action::ClauseFailed(clause) => self.clause_gone(now, clause, false),
-            Action::ClauseCut { clause, played_ms } => {
-                if let Some(heard) = self.mouth.cut(clause, played_ms) {
-                    self.remember(now, Speaker::Agent, &heard);
-                }
-            }
             Action::Thought { utterance, clause } => self.thought(now, utterance, Some(clause)),
             Action::ThoughtEnded { utterance } => self.thought(now, utterance, None),
             Action::ThoughtFailed { utterance } => self.thought_failed(now, utterance),
+            Action::Transferred => self.end(now, EndCause::Transferred, true),
+            Action::TransferFailed => self.transfer_failed(now),
             Action::Timeout => {}
-            Action::HungUp(cause) => self.end(cause, false),
+            Action::HungUp(cause) => self.end(now, cause, false),
         }
         self.check_timers(now);
     }
 
     fn open(&mut self) {
-        let (answer, interruptible_from) = self.brain.open();
+        let (answer, question) = self.brain.open();
         self.gate.ask();
+        self.question = usize::from(question);
         let id = self.mouth.next_id();
-        let speech = Speech::new(id, answer.clauses, answer.then).protected_until(interruptible_from);
+        // What the law wants heard is heard: that an AI answers, and what is asked.
+        let speech = Speech::new(id, answer.clauses, answer.then).protected_until(question.saturating_add(1));
         self.mouth.speak(speech, &mut self.effects);
     }
 
@@ -165,7 +178,8 @@ impl Call {
         match self.ear.frame(at, speech) {
             Some(EarEvent::Started) => {
                 self.quiet_since = None;
-                self.barged_in = self.mouth.speaking();
+                self.barged_in = self.mouth.sounding();
+                self.too_early = self.mouth.protected() && self.mouth.played() < self.question;
                 // Silence before the words costs time and invites invention.
                 self.effects.push_back(Effect::ForgetAudio { keep_ms: ONSET_MS });
             }
@@ -173,12 +187,12 @@ impl Call {
             Some(EarEvent::Resumed) => self.drop_draft(),
             None => {}
         }
-        self.barge_in();
+        self.barge_in(now);
         self.try_commit(now);
     }
 
     /// Caller speech over the agent: first quieter, then silent.
-    fn barge_in(&mut self) {
+    fn barge_in(&mut self, now: Instant) {
         let over = self.mouth.speaking() && !self.mouth.protected() && self.ear.speaking();
         if !over {
             return;
@@ -188,7 +202,7 @@ impl Call {
             self.duck(true);
         }
         if voiced_ms >= self.config.turn.interrupt_ms {
-            self.stop_speaking();
+            self.stop_speaking(now);
         }
     }
 
@@ -199,8 +213,10 @@ impl Call {
         }
     }
 
-    fn stop_speaking(&mut self) {
-        self.mouth.stop(&mut self.effects);
+    fn stop_speaking(&mut self, now: Instant) {
+        if let Some(heard) = self.mouth.stop(&mut self.effects) {
+            self.remember(now, Speaker::Agent, &heard);
+        }
         self.effects.push_back(Effect::StopThinking);
         self.duck(false);
     }
@@ -241,7 +257,7 @@ impl Call {
         }
         let mut brain = self.brain.clone();
         let answer = brain.hear(Input::Speech(&text));
-        let mut speech = Speech::new(self.mouth.next_id(), answer.clauses.clone(), answer.then.clone());
+        let mut speech = self.speech_of(&answer);
         if answer.covered || !self.config.llm {
             speech.ask(1, &mut self.effects);
         }
@@ -252,10 +268,18 @@ impl Call {
         self.try_commit(now);
     }
 
+    /// A promise to put the caller through is not lost to a "thank you" over it.
+    fn speech_of(&mut self, answer: &Answer) -> Speech {
+        let speech = Speech::new(self.mouth.next_id(), answer.clauses.clone(), answer.then.clone());
+        let promised = matches!(answer.then, Then::Transfer(_));
+        if promised { speech.protected_until(u16::MAX) } else { speech }
+    }
+
     fn not_heard(&mut self, now: Instant, job: Job) {
-        if self.draft.as_ref().is_some_and(|d| d.job == job) {
-            self.dismiss(now);
-            self.respond(now, Input::Unclear, Judgement::Unsure);
+        let Some(speech_end) = self.draft.as_ref().filter(|d| d.job == job).map(|d| d.speech_end) else { return };
+        self.dismiss(now);
+        if !self.mouth.protected() {
+            self.respond(now, speech_end, Input::Unclear, Judgement::Unsure);
         }
     }
 
@@ -275,8 +299,12 @@ impl Call {
         if self.ear.silence_ms() < self.ear.patience_ms(judgement) {
             return;
         }
-        if self.mouth.protected() {
+        if self.too_early {
             return self.dismiss(now);
+        }
+        if self.mouth.protected() {
+            // An answer over the end of the question counts once the question is over.
+            return;
         }
         match self.draft.take() {
             Some(Draft { heard: Some((heard_at, text)), ahead: Some(ahead), speech_end, asked, scored, .. }) => {
@@ -305,7 +333,7 @@ impl Call {
             // "Mm-hm": nothing to answer; whatever was being said goes on.
             return self.dismiss(now);
         }
-        self.stop_speaking();
+        self.stop_speaking(now);
         self.ear.reset();
         self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
         self.decide(decided);
@@ -347,26 +375,26 @@ impl Call {
     }
 
     /// Answers something that was not an utterance: a key, silence, a failure to hear.
-    fn respond(&mut self, now: Instant, input: Input<'_>, judgement: Judgement) {
+    fn respond(&mut self, now: Instant, since: Instant, input: Input<'_>, judgement: Judgement) {
         let mut brain = self.brain.clone();
         let mut answer = brain.hear(input);
         if !answer.covered && answer.clauses.is_empty() {
             answer.covered = true;
         }
-        let speech = Speech::new(self.mouth.next_id(), answer.clauses.clone(), answer.then.clone());
+        let speech = self.speech_of(&answer);
         let record = TurnRecord {
             turn: 0,
             judgement,
             draft_ms: None,
             heard_ms: None,
             scored_ms: None,
-            committed_ms: 0,
+            committed_ms: ms_between(since, now),
             first_frame_ms: None,
-            barge_in: self.mouth.speaking(),
+            barge_in: self.mouth.sounding(),
         };
         // Whatever the flows say to a key or to silence is theirs, never a language model's.
         answer.covered = true;
-        self.commit(now, Ahead { brain, answer, speech }, None, now, record);
+        self.commit(now, Ahead { brain, answer, speech }, None, since, record);
     }
 
     fn digit(&mut self, now: Instant, key: char) {
@@ -375,7 +403,7 @@ impl Call {
             return;
         }
         self.drop_draft();
-        self.respond(now, Input::Digit(key), Judgement::Key);
+        self.respond(now, now, Input::Digit(key), Judgement::Key);
     }
 
     // --- speaking ---
@@ -397,7 +425,7 @@ impl Call {
     }
 
     fn clause_gone(&mut self, now: Instant, clause: ClauseId, heard: bool) {
-        for mouthed in self.mouth.clause_gone(clause, heard) {
+        for mouthed in self.mouth.clause_gone(clause, heard, &mut self.effects) {
             self.mouthed(now, mouthed);
         }
     }
@@ -411,16 +439,36 @@ impl Call {
                     self.quiet_since = Some(now);
                 }
             }
-            Mouthed::Done(Then::Hangup | Then::Transfer(_)) => {
+            // The other side reports how it went; until then nobody is asked to speak.
+            Mouthed::Done(Then::Transfer(target)) => {
+                self.transfer_since = Some(now);
+                self.effects.push_back(Effect::Transfer(target));
+            }
+            Mouthed::Done(Then::Hangup) => {
                 let silent = self.judged == Some(Judgement::Silence);
-                self.end(if silent { EndCause::Silence } else { EndCause::Completed }, true);
+                self.end(now, if silent { EndCause::Silence } else { EndCause::Completed }, true);
             }
         }
+    }
+
+    fn transfer_failed(&mut self, now: Instant) {
+        if self.transfer_since.take().is_none() {
+            return;
+        }
+        self.dismiss(now);
+        self.stop_speaking(now);
+        let answer = self.brain.transfer_failed();
+        let speech = self.speech_of(&answer);
+        self.quiet_since = None;
+        self.mouth.speak(speech, &mut self.effects);
     }
 
     fn thought(&mut self, now: Instant, utterance: u64, clause: Option<String>) {
         if clause.is_none() && self.mouth.is_empty(utterance) {
             return self.thought_failed(now, utterance);
+        }
+        if clause.is_none() {
+            self.brain.said_instead(self.mouth.clauses());
         }
         if let Some(mouthed) = self.mouth.grow(utterance, clause, &mut self.effects) {
             self.mouthed(now, mouthed);
@@ -452,7 +500,10 @@ impl Call {
             return;
         }
         if now >= self.began + Duration::from_secs(self.config.duration_s_max.into()) {
-            return self.end(EndCause::DurationMax, true);
+            return self.end(now, EndCause::DurationMax, true);
+        }
+        if self.transfer_since.is_some_and(|t| now >= t + TRANSFER_PATIENCE) {
+            return self.transfer_failed(now);
         }
         if let Some(job) = self.draft.as_ref().filter(|d| d.heard.is_none()).map(|d| d.job)
             && self.draft.as_ref().is_some_and(|d| now >= d.asked + RECOGNITION_PATIENCE)
@@ -460,14 +511,13 @@ impl Call {
             return self.not_heard(now, job);
         }
         if self.quiet_since.take().is_some() {
-            self.respond(now, Input::Silence, Judgement::Silence);
+            self.respond(now, now, Input::Silence, Judgement::Silence);
         }
     }
 
-    fn end(&mut self, cause: EndCause, hang_up: bool) {
+    fn end(&mut self, now: Instant, cause: EndCause, hang_up: bool) {
         self.drop_draft();
-        self.mouth.stop(&mut self.effects);
-        self.effects.push_back(Effect::StopThinking);
+        self.stop_speaking(now);
         self.flush_turn();
         self.gate.refuse(Refusal::HungUp);
         if hang_up {

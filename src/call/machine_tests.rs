@@ -69,9 +69,8 @@ impl Stage {
             Effect::Release { utterance } => self.released = Some(utterance),
             Effect::Cancel { utterance } => self.queue.retain(|c| c.utterance != utterance),
             Effect::StopPlayout => {
-                if let Some((clause, played_ms)) = self.playing.take() {
+                if self.playing.take().is_some() {
                     self.log.push("agent stops".into());
-                    self.call.apply(self.now, Action::ClauseCut { clause, played_ms });
                 }
             }
             Effect::Duck(on) => self.log.push(if on { "agent quieter".into() } else { "agent louder".into() }),
@@ -85,6 +84,7 @@ impl Stage {
             Effect::TurnDone(t) => {
                 self.log.push(format!("turn {} {} committed +{}", t.turn, t.judgement.word(), t.committed_ms));
             }
+            Effect::Transfer(target) => self.log.push(format!("transfers to {target}")),
             Effect::HangUp(cause) => {
                 self.ended = true;
                 self.log.push(format!("hangs up: {}", cause.word()));
@@ -101,7 +101,8 @@ impl Stage {
             self.apply(action);
         }
         self.play();
-        self.apply(Action::Frame { at: MediaTime::from_ms(self.at_ms), speech });
+        let sounding = self.playing.map(|(clause, played_ms)| crate::call::Sounding { clause, played_ms });
+        self.apply(Action::Frame { at: MediaTime::from_ms(self.at_ms), speech, sounding });
     }
 
     fn play(&mut self) {
@@ -142,6 +143,8 @@ impl Stage {
             "listen" => self.run(60_000, 0.02, true),
             "wait" => self.run(ms(), 0.02, false),
             "key" => self.apply(Action::Digit(rest.chars().next().expect("a key"))),
+            "transferred" => self.apply(Action::Transferred),
+            "not-transferred" => self.apply(Action::TransferFailed),
             "bye" => self.apply(Action::HungUp(EndCause::CallerHungUp)),
             "noise" => {
                 self.caller = (String::new(), 0.5);
@@ -218,7 +221,9 @@ fn refusal_silence_and_hanging_up_keep_nothing() {
          not kept caller
          nine",
     );
-    check("> start\n> listen\n> wait 8000\nturn 1 silence\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller");
+    check(
+        "> start\n> listen\n> wait 8000\nturn 1 silence\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller",
+    );
     check("> start\n> bye\n> speak Yes.\n! kept");
 }
 
@@ -227,6 +232,40 @@ fn keys_answer_the_question_but_not_before_it_was_heard() {
     check("> start\n> listen\n> key 1\n> listen\nturn 1 key\nkept agent");
     check("> start\n> listen\n> key 2\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller");
     check("> start\n> wait 400\n> key 1\n! turn\n> listen\nnot kept agent");
+}
+
+#[test]
+fn a_yes_that_began_before_the_question_grants_nothing() {
+    // The greeting takes seven seconds; the caller says "Yes." across its end.
+    check("> start\n> wait 6600\n> speak 800 Yes.\n! turn\n> listen\nnot kept agent");
+    // Over the end of the question it counts, once the question was heard.
+    check("> start\n> wait 9000\n> speak 600 Yes.\nturn 1\n> listen\nkept agent");
+}
+
+#[test]
+fn clauses_that_cannot_be_spoken_do_not_mute_the_call() {
+    let mut stage = Stage::new(false);
+    stage.step("start");
+    for index in 0..8 {
+        stage.queue.clear();
+        stage.apply(Action::ClauseFailed(ClauseId { utterance: 1, index }));
+    }
+    stage.step("wait 8000");
+    assert!(stage.log.iter().any(|l| l.contains("silence")), "{:#?}", stage.log);
+}
+
+#[test]
+fn a_thank_you_over_the_promise_does_not_lose_the_transfer() {
+    check(
+        "> start
+         > listen
+         > key 2
+         > listen
+         > speak I want to speak to a real person.
+         > speak 700 Thank you.
+         > listen
+         transfers to sip:",
+    );
 }
 
 #[test]
@@ -303,6 +342,15 @@ fn what_must_be_heard_cannot_be_talked_over() {
 #[test]
 fn nobody_there_ends_the_call() {
     check("> start\n> listen\n> wait 60000\nhangs up: silence");
+}
+
+#[test]
+fn a_caller_who_wants_a_person_is_transferred_or_served_on() {
+    let opening = "> start\n> listen\n> key 2\n> listen\n> speak I want to speak to a real person.\nagent:\n\
+                   > listen\ntransfers to sip:";
+    check(&format!("{opening}\n> transferred\nhangs up: transferred"));
+    check(&format!("{opening}\n> not-transferred\n> listen\nagent: I'm sorry\n> speak When are you open?\nagent:"));
+    check("> start\n> wait 200\n> key 0\n> listen\ntransfers to sip:");
 }
 
 #[test]

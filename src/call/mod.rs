@@ -13,7 +13,7 @@ mod mouth;
 pub mod registry;
 mod timing;
 
-pub use action::{Action, CallId, Effect, EndCause, Line, PromptLine, Speaker};
+pub use action::{Action, CallId, Effect, EndCause, Line, PromptLine, Sounding, Speaker};
 pub use brain::{Answer, Brain, Decision};
 pub use machine::{Call, CallConfig};
 pub use timing::{Judgement, TurnRecord, ms_between};

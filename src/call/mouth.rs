@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use models::ClauseId;
 
-use crate::call::action::Effect;
+use crate::call::action::{Effect, Sounding};
 use crate::dialogue::Then;
 
 /// Clauses that the synthesizer is asked for ahead of the one being spoken.
@@ -13,8 +13,7 @@ const CLAUSES_AHEAD: usize = 2;
 /// How fast speech goes, to cut a clause's text where its sound was cut (characters a second).
 const CHARS_PER_S: u32 = 15;
 
-/// One utterance of the agent.
-#[derive(Debug)]
+/// One utterance of the agent. No Debug: it holds words.
 pub struct Speech {
     pub id: u64,
     clauses: Vec<String>,
@@ -61,8 +60,8 @@ impl Speech {
     }
 }
 
-/// What a change of the mouth means for the call.
-#[derive(Debug, PartialEq, Eq)]
+/// What a change of the mouth means for the call. No Debug: it holds words.
+#[derive(PartialEq, Eq)]
 pub enum Mouthed {
     /// A clause was heard to its end.
     Line(String),
@@ -70,12 +69,12 @@ pub enum Mouthed {
     Done(Then),
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Mouth {
     next: u64,
     current: Option<Speech>,
-    /// The playing clause's text was cut here by an interruption.
-    cut: Option<Speech>,
+    /// What of it goes out right now, as the playout said last.
+    sounding: Option<Sounding>,
 }
 
 impl Mouth {
@@ -86,6 +85,20 @@ impl Mouth {
 
     pub fn speaking(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// The agent's voice is on the wire, not only wanted.
+    pub fn sounding(&self) -> bool {
+        self.speaking() && self.sounding.is_some()
+    }
+
+    pub fn heard_until(&mut self, sounding: Option<Sounding>) {
+        self.sounding = sounding;
+    }
+
+    /// Clauses of the current speech that were heard to their end.
+    pub fn played(&self) -> usize {
+        self.current.as_ref().map_or(0, |s| s.played)
     }
 
     /// The agent says something that must be heard to its end.
@@ -100,20 +113,14 @@ impl Mouth {
         self.current = Some(speech);
     }
 
-    /// Stops what is going out; `cut` then says how much of it was heard.
-    pub fn stop(&mut self, effects: &mut VecDeque<Effect>) {
-        if let Some(speech) = self.current.take() {
-            effects.push_back(Effect::StopPlayout);
-            effects.push_back(Effect::Cancel { utterance: speech.id });
-            self.cut = Some(speech);
-        }
-    }
-
-    /// The words of the cut clause that were heard, to a word's end.
-    pub fn cut(&mut self, clause: ClauseId, played_ms: u32) -> Option<String> {
-        let speech = self.cut.take().filter(|s| s.id == clause.utterance)?;
-        let text = speech.clauses.get(usize::from(clause.index))?;
-        let chars = usize::try_from(played_ms * CHARS_PER_S / 1000).unwrap_or(usize::MAX);
+    /// Stops what is going out, and gives the words of the cut clause that were heard, to a word's end.
+    pub fn stop(&mut self, effects: &mut VecDeque<Effect>) -> Option<String> {
+        let speech = self.current.take()?;
+        effects.push_back(Effect::StopPlayout);
+        effects.push_back(Effect::Cancel { utterance: speech.id });
+        let at = self.sounding.take().filter(|s| s.clause.utterance == speech.id)?;
+        let text = speech.clauses.get(usize::from(at.clause.index))?;
+        let chars = usize::try_from(at.played_ms.saturating_mul(CHARS_PER_S) / 1000).unwrap_or(usize::MAX);
         let mut heard = String::new();
         for word in text.split_whitespace() {
             if heard.chars().count() + word.chars().count() > chars {
@@ -135,11 +142,14 @@ impl Mouth {
     }
 
     /// A clause left, or could not be made (`heard` false): the speech goes on behind it.
-    pub fn clause_gone(&mut self, clause: ClauseId, heard: bool) -> Vec<Mouthed> {
+    pub fn clause_gone(&mut self, clause: ClauseId, heard: bool, effects: &mut VecDeque<Effect>) -> Vec<Mouthed> {
         let Some(speech) = self.current.as_mut().filter(|s| s.id == clause.utterance) else {
             return vec![];
         };
         speech.played = speech.played.max(usize::from(clause.index) + 1);
+        // One that could not be made must not hold up the next.
+        speech.made = speech.made.max(speech.played);
+        speech.ask(CLAUSES_AHEAD, effects);
         let mut done = vec![];
         if let Some(text) = speech.clauses.get(usize::from(clause.index)).filter(|_| heard) {
             done.push(Mouthed::Line(text.clone()));
@@ -162,6 +172,11 @@ impl Mouth {
         }
         speech.ask(CLAUSES_AHEAD, effects);
         self.finish()
+    }
+
+    /// What is being said, clause by clause.
+    pub fn clauses(&self) -> &[String] {
+        self.current.as_ref().map_or(&[], |s| &s.clauses)
     }
 
     /// Nothing of a growing speech has come yet.

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedStreamConfig, SupportedStreamConfigRange};
+use cpal::{
+    FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedStreamConfig, SupportedStreamConfigRange,
+};
 use media::{FRAME_SAMPLES, SAMPLE_RATE};
 
 use crate::caller::{CallerError, Party, Step};

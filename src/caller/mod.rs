@@ -286,4 +286,3 @@ async fn resolve(target: &str) -> Result<SocketAddr, CallerError> {
     let mut found = tokio::net::lookup_host(host).await.map_err(CallerError::Resolve)?;
     found.next().ok_or(CallerError::Target)
 }
-

@@ -39,8 +39,12 @@ struct Said {
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     /// Waiting for the agent to have spoken and stopped.
-    Waiting { agent_spoke: bool },
-    Saying { frame: usize },
+    Waiting {
+        agent_spoke: bool,
+    },
+    Saying {
+        frame: usize,
+    },
 }
 
 pub struct Script {

@@ -63,6 +63,7 @@ impl Intent {
 pub(crate) struct Lines {
     pub human: Template,
     pub offer: Template,
+    pub transfer_failed: Template,
     pub nothing_to_repeat: Template,
     pub bye: Template,
     pub withdraw: Template,
@@ -272,6 +273,7 @@ impl Agent {
             &self.consent_refused,
             &lines.human,
             &lines.offer,
+            &lines.transfer_failed,
             &lines.nothing_to_repeat,
             &lines.bye,
             &lines.withdraw,

@@ -326,6 +326,7 @@ impl Check<'_> {
         Lines {
             human: self.plain("say", &file.human.say),
             offer: self.plain("offer", &file.human.offer),
+            transfer_failed: self.plain("failed", &file.human.failed),
             nothing_to_repeat: self.plain("nothing", &file.repeat.nothing),
             bye: self.plain("say", &file.bye.say),
             withdraw: self.plain("say", &file.withdraw.say),

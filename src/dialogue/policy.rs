@@ -76,6 +76,14 @@ impl Dialogue {
         self.misses = 0;
     }
 
+    /// Nobody could be reached at the transfer's target: the conversation goes on here.
+    pub fn transfer_failed(&mut self) -> Reply {
+        let agent = Arc::clone(&self.agent);
+        let mut reply = self.reply("human", &agent.lines.transfer_failed);
+        reply.then = Then::Listen;
+        reply
+    }
+
     /// What an answer now would be taken for.
     pub fn expects(&self) -> Expects {
         match (self.pending, &self.filling) {

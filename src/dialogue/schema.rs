@@ -148,6 +148,8 @@ pub(crate) struct Human {
     pub offer: Text,
     /// A SIP URI or an extension.
     pub target: Text,
+    /// Said when nobody could be reached there.
+    pub failed: Text,
 }
 
 #[derive(Deserialize)]

@@ -75,7 +75,9 @@ pub enum ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error) = match self {
-            Self::BadId => (StatusCode::BAD_REQUEST, "a call's id is sixteen hex digits, as /api/v1/calls lists it".into()),
+            Self::BadId => {
+                (StatusCode::BAD_REQUEST, "a call's id is sixteen hex digits, as /api/v1/calls lists it".into())
+            }
             Self::Unknown => (StatusCode::NOT_FOUND, "no such call; /api/v1/calls lists them".into()),
             Self::NotGranted { consent } => {
                 (StatusCode::FORBIDDEN, format!("no transcript was kept: consent is '{consent}'"))
@@ -110,7 +112,10 @@ pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> String {
 }
 
 /// Calls in progress, then ended ones, newest first.
-pub async fn calls(State(gateway): State<Arc<Gateway>>, Query(query): Query<ListQuery>) -> Result<impl IntoResponse, ApiError> {
+pub async fn calls(
+    State(gateway): State<Arc<Gateway>>,
+    Query(query): Query<ListQuery>,
+) -> Result<impl IntoResponse, ApiError> {
     let limit = query.limit.unwrap_or(50).min(CALLS_MAX);
     let mut records = gateway.registry.active();
     records.sort_by_key(|r| std::cmp::Reverse(r.started_unix_ms));
@@ -123,7 +128,10 @@ pub async fn call(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -
     find(&gateway, &id).await.map(|r| Json(CallBody::from(r)))
 }
 
-pub async fn transcript(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+pub async fn transcript(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
     let record = find(&gateway, &id).await?;
     if !record.consent.starts_with("granted") {
         return Err(ApiError::NotGranted { consent: record.consent });

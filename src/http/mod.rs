@@ -47,6 +47,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
 
 /// One file, no script from elsewhere; the policy says so to the browser.
 async fn page() -> impl IntoResponse {
-    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+    const POLICY: &str =
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
     ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(include_str!("page.html")))
 }

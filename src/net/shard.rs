@@ -129,11 +129,17 @@ impl Residents {
             .and_then(|rtp| Ok(Sockets { rtp, rtcp: UdpSocket::from_std(new.sockets.rtcp)? }));
         let wire = match sockets {
             Ok(wire) => Rc::new(wire),
-            Err(error) => return error!(call = %id, %error, "a media socket could not be watched; the call has no audio"),
+            Err(error) => {
+                return error!(call = %id, %error, "a media socket could not be watched; the call has no audio");
+            }
         };
         let driver = Rc::new(RefCell::new(new.driver));
         driver.borrow_mut().start(clock::now());
         let readers = [reader(&driver, &wire, |w| &w.rtp), reader(&driver, &wire, |w| &w.rtcp)];
+        if self.wheel.is_empty() {
+            // Nobody turned it meanwhile; the turns it missed are nobody's.
+            let _ = self.wheel.poll(clock::now());
+        }
         let slot = self.wheel.insert(id);
         self.calls.insert(id, Resident { driver, wire, poked: new.poked, slot, readers });
     }

@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use crate::call::driver::{CallInput, Driver};
+use crate::call::driver::{CallInput, Driver, Signal};
 use crate::call::registry::Summary;
 use crate::call::{Call, EndCause};
 use crate::clock;
@@ -32,7 +32,9 @@ const STATS_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SipError {
-    #[error("cannot listen for SIP on UDP {address}: {source}. Is another program (or another dauys) using the port? Change [sip] bind")]
+    #[error(
+        "cannot listen for SIP on UDP {address}: {source}. Is another program (or another dauys) using the port? Change [sip] bind"
+    )]
     Bind { address: SocketAddr, source: std::io::Error },
 }
 
@@ -55,6 +57,7 @@ struct Waiting {
     admission: Admission,
     sockets: Pair,
     local: LocalMedia,
+    peer: SocketAddr,
     negotiated: Option<Negotiated>,
 }
 
@@ -62,6 +65,7 @@ struct Waiting {
 struct Running {
     inputs: mpsc::Sender<CallInput>,
     local: LocalMedia,
+    peer: SocketAddr,
 }
 
 pub struct SipDriver {
@@ -72,8 +76,9 @@ pub struct SipDriver {
     media_ip: IpAddr,
     waiting: HashMap<CallHandle, Waiting>,
     running: HashMap<CallHandle, Running>,
-    hangups: (mpsc::Sender<CallHandle>, mpsc::Receiver<CallHandle>),
+    signals: (mpsc::Sender<(CallHandle, Signal)>, mpsc::Receiver<(CallHandle, Signal)>),
     garbage_seen: u64,
+    stopping: bool,
 }
 
 impl SipDriver {
@@ -90,8 +95,9 @@ impl SipDriver {
             media_ip: ip,
             waiting: HashMap::new(),
             running: HashMap::new(),
-            hangups: mpsc::channel(COMMANDS),
+            signals: mpsc::channel(COMMANDS),
             garbage_seen: 0,
+            stopping: false,
         })
     }
 
@@ -110,7 +116,7 @@ impl SipDriver {
                     self.endpoint.handle(clock::now(), Source::udp(from), &datagram[..len]);
                 },
                 () = until(deadline) => self.endpoint.handle_timeout(clock::now()),
-                Some(call) = self.hangups.1.recv() => self.hang_up(call),
+                Some((call, signal)) = self.signals.1.recv() => self.signal(call, signal),
                 _ = stats.tick() => self.count(),
                 () = &mut stopping => break,
             }
@@ -137,28 +143,37 @@ impl SipDriver {
             Event::Incoming { call, offer, info } => self.incoming(now, call, offer, &info),
             Event::Established { call, answer } => self.established(now, call, answer),
             Event::Reinvite { call, offer } => self.reinvite(now, call, offer),
-            Event::Info { call, digit, .. } => {
-                if let Some(running) = self.running.get(&call) {
-                    // Past the bound a key is lost, as on a keypad hit too fast.
-                    let _ = running.inputs.try_send(CallInput::Digit(*digit.expose()));
-                }
-            }
+            Event::Info { call, digit, .. } => self.tell(call, CallInput::Digit(*digit.expose())),
+            Event::Transferred { call } => self.tell(call, CallInput::Transferred),
+            Event::TransferFailed { call, .. } => self.tell(call, CallInput::TransferFailed),
             Event::Renegotiated { call, answer: Some(answer) } => self.renegotiated(call, &answer),
             Event::Cancelled { call, .. } | Event::Failed { call, .. } => self.forget(call, EndCause::Cancelled),
             Event::Ended { call, cause } => self.forget(call, end_cause(&cause)),
-            Event::Progress { .. } | Event::Answered { .. } | Event::Renegotiated { .. } | Event::RenegotiationFailed { .. } => {}
+            Event::Progress { .. }
+            | Event::Answered { .. }
+            | Event::Renegotiated { .. }
+            | Event::RenegotiationFailed { .. } => {}
         }
     }
 
     fn incoming(&mut self, now: Instant, call: CallHandle, offer: Option<sdp::Offer>, info: &CallInfo) {
         if let Err(refused) = self.admit(now, call, offer, info) {
             metrics::counter!("dauys_calls_refused_total", "reason" => refused.word()).increment(1);
-            info!(reason = refused.word(), "call refused: {refused}");
+            info!(reason = refused.word(), "call refused");
             let _ = self.endpoint.reject(now, call, refused.status(), refused.retry_after());
         }
     }
 
-    fn admit(&mut self, now: Instant, call: CallHandle, offer: Option<sdp::Offer>, info: &CallInfo) -> Result<(), Refused> {
+    fn admit(
+        &mut self,
+        now: Instant,
+        call: CallHandle,
+        offer: Option<sdp::Offer>,
+        info: &CallInfo,
+    ) -> Result<(), Refused> {
+        if self.stopping {
+            return Err(Refused::Full);
+        }
         let agent = self.gateway.route(info.request_user.expose()).ok_or(Refused::NoAgent)?;
         // The answer has to be possible before anything is taken.
         let probe = LocalMedia::new(SocketAddr::new(self.media_ip, 9), 0);
@@ -176,7 +191,7 @@ impl SipDriver {
         };
         let body = negotiated.as_ref().map_or_else(|| sdp::offer(&local), |n| n.body.clone());
         self.endpoint.answer(now, call, &body).map_err(|_| Refused::Gone)?;
-        self.waiting.insert(call, Waiting { admission, sockets, local, negotiated });
+        self.waiting.insert(call, Waiting { admission, sockets, local, peer: *info.source.expose(), negotiated });
         Ok(())
     }
 
@@ -189,15 +204,15 @@ impl SipDriver {
             return;
         };
         let (inputs, inbox) = mpsc::channel(CALL_INPUTS);
-        let hangups = self.hangups.0.clone();
-        let hang_up = Box::new(move || {
-            if hangups.try_send(call).is_err() {
-                error!("a hang-up could not be queued; the call ends when its peer gives up");
+        let signals = self.signals.0.clone();
+        let signal = Box::new(move |signal| {
+            if signals.try_send((call, signal)).is_err() {
+                error!("a command to the signalling could not be queued; the call ends when its peer gives up");
             }
         });
-        let started = self.start(now, waiting.admission, waiting.sockets, &negotiated, inbox, hang_up);
+        let started = self.start(now, waiting.admission, waiting.sockets, &negotiated, inbox, signal);
         if started {
-            self.running.insert(call, Running { inputs, local: waiting.local });
+            self.running.insert(call, Running { inputs, local: waiting.local, peer: waiting.peer });
         } else {
             warn!("the media shard is full; hanging up");
             let _ = self.endpoint.hangup(now, call, None);
@@ -211,14 +226,14 @@ impl SipDriver {
         sockets: Pair,
         negotiated: &Negotiated,
         inbox: mpsc::Receiver<CallInput>,
-        hang_up: Box<dyn Fn() + Send>,
+        signal: Box<dyn Fn(Signal) + Send>,
     ) -> bool {
         let Admission { id, agent, shard, poked, lines, place } = admission;
         let leg = leg_config(negotiated, self.gateway.random_seed());
         let call = Call::new(now, id, Arc::clone(&agent.agent), clock::today(), self.gateway.call_config());
         let summary = Summary::new(id, &agent.name, negotiated.codec.name());
         self.gateway.registry.update(summary.record());
-        let around = self.gateway.surroundings(hang_up, place);
+        let around = self.gateway.surroundings(signal, place);
         let driver = Driver::new(now, call, leg, lines, around, inbox, summary);
         let adopted = self.gateway.shard(shard).is_some_and(|s| s.adopt(NewCall { driver, sockets, poked }));
         if !adopted {
@@ -263,9 +278,34 @@ impl SipDriver {
         }
     }
 
-    fn hang_up(&mut self, call: CallHandle) {
-        // It may be over already: the caller hung up in the same instant.
-        let _ = self.endpoint.hangup(clock::now(), call, Some(sip::Reason::q850(16)));
+    fn signal(&mut self, call: CallHandle, signal: Signal) {
+        match signal {
+            Signal::HangUp => {
+                // It may be over already: the caller hung up in the same instant.
+                let _ = self.endpoint.hangup(clock::now(), call, Some(sip::Reason::q850(16)));
+            }
+            Signal::Transfer(target) => {
+                let target = self.full_target(call, target);
+                if self.endpoint.refer(clock::now(), call, &target).is_err() {
+                    self.tell(call, CallInput::TransferFailed);
+                }
+            }
+        }
+    }
+
+    /// An extension is one of the caller's own side: the PBX or the phone that called.
+    fn full_target(&self, call: CallHandle, target: String) -> String {
+        match self.running.get(&call) {
+            Some(running) if !target.contains(':') => format!("sip:{target}@{}", running.peer),
+            _ => target,
+        }
+    }
+
+    /// Past the bound an input is lost, as a key on a keypad hit too fast; the end of a call never is.
+    fn tell(&self, call: CallHandle, input: CallInput) {
+        if let Some(running) = self.running.get(&call) {
+            let _ = running.inputs.try_send(input);
+        }
     }
 
     fn count(&mut self) {
@@ -276,6 +316,7 @@ impl SipDriver {
 
     /// Every open call gets its BYE, and two seconds to answer it.
     async fn close(mut self) {
+        self.stopping = true;
         let calls: Vec<CallHandle> = self.running.keys().chain(self.waiting.keys()).copied().collect();
         for call in calls {
             if let Some(running) = self.running.remove(&call) {

@@ -133,9 +133,7 @@ impl ConsentGate {
 
     pub fn permit(&self, scope: Scope) -> Option<Permit<'_>> {
         match (scope, self.state) {
-            (Scope::Transcript, ConsentState::Granted(_)) => {
-                Some(Permit { call: self.call, gate: PhantomData })
-            }
+            (Scope::Transcript, ConsentState::Granted(_)) => Some(Permit { call: self.call, gate: PhantomData }),
             _ => None,
         }
     }

@@ -21,8 +21,8 @@ pub struct Full;
 pub trait TranscriptStore: Send + Sync {
     /// Keeps a line of the call that the permit is for.
     fn append(&self, permit: &Permit<'_>, line: Line) -> Result<(), Full>;
-    /// Says that `lost` lines are missing here.
-    fn append_gap(&self, permit: &Permit<'_>, lost: u32) -> Result<(), Full>;
+    /// Says that `lost` lines are missing at this time of the call.
+    fn append_gap(&self, permit: &Permit<'_>, at_ms: u32, lost: u32) -> Result<(), Full>;
     /// Destroys every kept line of the call, also those still queued.
     fn purge(&self, call: CallId);
     /// Keeps metadata. A full queue costs the record, not the call.
@@ -66,7 +66,14 @@ fn as_hex<S: serde::Serializer>(id: &CallId, s: S) -> Result<S::Ok, S::Error> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Row {
-    Line { at_ms: u32, speaker: String, text: String },
+    Line {
+        at_ms: u32,
+        speaker: String,
+        text: String,
+    },
     /// This many lines could not be kept here.
-    Gap { lost: u32 },
+    Gap {
+        at_ms: u32,
+        lost: u32,
+    },
 }

@@ -1,7 +1,9 @@
 //! The SQLite store: one writer task behind a bounded queue, readers beside it. A failed write is
 //! counted and said, without content; the calls go on.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Row as _, Sqlite as Db};
@@ -14,7 +16,7 @@ use crate::store::{CallRecord, Full, QUEUE, Row, TranscriptStore};
 
 const FILE: &str = "dauys.sqlite";
 
-/// `kind` 0 is a line, 1 a gap (`at_ms` then holds how many lines are missing).
+/// A row with `lost` above 0 says that so many lines are missing there.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY, agent TEXT NOT NULL, started_unix_ms INTEGER NOT NULL,
@@ -22,9 +24,10 @@ CREATE TABLE IF NOT EXISTS calls (
     media TEXT NOT NULL, turns TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_unix_ms);
 CREATE TABLE IF NOT EXISTS lines (
-    call INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL,
+    call INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, lost INTEGER NOT NULL,
     at_ms INTEGER NOT NULL, speaker TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS lines_by_call ON lines (call, seq);
+DELETE FROM lines WHERE call IN (SELECT id FROM calls WHERE consent NOT LIKE 'granted%');
 ";
 
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +48,7 @@ pub enum StoreError {
 
 enum Write {
     Line { call: CallId, line: Line },
-    Gap { call: CallId, lost: u32 },
+    Gap { call: CallId, at_ms: u32, lost: u32 },
     Purge(CallId),
     Record(Box<CallRecord>),
     Flush(oneshot::Sender<()>),
@@ -61,7 +64,9 @@ pub struct Sqlite {
 
 impl Sqlite {
     pub async fn open(dir: &Path) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir).map_err(|source| OpenError::Folder { path: dir.into(), source })?;
+        // What callers said is nobody else's to read.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|source| OpenError::Folder { path: dir.into(), source })?;
         let path = dir.join(FILE);
         let failed = |source| OpenError::Database { path: path.clone(), source };
         let options = SqliteConnectOptions::new()
@@ -102,15 +107,13 @@ impl Sqlite {
     }
 
     pub async fn call(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-        let row = sqlx::query("SELECT * FROM calls WHERE id = ?")
-            .bind(id.0.cast_signed())
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query("SELECT * FROM calls WHERE id = ?").bind(id.0.cast_signed()).fetch_optional(&self.pool).await?;
         row.as_ref().map(record_of).transpose()
     }
 
     pub async fn transcript(&self, id: CallId) -> Result<Vec<Row>, StoreError> {
-        let rows = sqlx::query("SELECT kind, at_ms, speaker, text FROM lines WHERE call = ? ORDER BY at_ms, seq")
+        let rows = sqlx::query("SELECT lost, at_ms, speaker, text FROM lines WHERE call = ? ORDER BY at_ms, seq")
             .bind(id.0.cast_signed())
             .fetch_all(&self.pool)
             .await?;
@@ -127,12 +130,12 @@ impl TranscriptStore for Sqlite {
         self.send(Write::Line { call: permit.call(), line })
     }
 
-    fn append_gap(&self, permit: &Permit<'_>, lost: u32) -> Result<(), Full> {
-        self.send(Write::Gap { call: permit.call(), lost })
+    fn append_gap(&self, permit: &Permit<'_>, at_ms: u32, lost: u32) -> Result<(), Full> {
+        self.send(Write::Gap { call: permit.call(), at_ms, lost })
     }
 
     fn purge(&self, call: CallId) {
-        // Once behind the lines that are queued now, and once on the lane that cannot be full of lines.
+        // Behind the lines that are queued now, or, where they leave no room, on a lane of its own.
         if self.send(Write::Purge(call)).is_err() && self.purges.try_send(call).is_err() {
             error!(%call, "a purge could not be queued; the store is stuck");
         }
@@ -143,24 +146,48 @@ impl TranscriptStore for Sqlite {
     }
 }
 
+/// A purge that failed is tried again after every write, and at least this often.
+const PURGE_AGAIN: Duration = Duration::from_secs(30);
+
 async fn write_all(pool: SqlitePool, mut queue: mpsc::Receiver<Write>, mut purges: mpsc::Receiver<CallId>) {
-    while let Some(write) = queue.recv().await {
-        let done = match write {
-            Write::Line { call, line } => {
-                insert(&pool, call, 0, line.at_ms, line.speaker.word(), &line.text).await
-            }
-            Write::Gap { call, lost } => insert(&pool, call, 1, lost, "", "").await,
-            Write::Purge(call) => purge(&pool, call).await,
-            Write::Record(record) => upsert(&pool, &record).await,
-            Write::Flush(done) => {
-                let _ = done.send(());
-                Ok(())
-            }
-        };
-        said(done);
+    let mut unpurged: Vec<CallId> = vec![];
+    let mut again = tokio::time::interval(PURGE_AGAIN);
+    loop {
+        tokio::select! {
+            write = queue.recv() => match write {
+                Some(Write::Purge(call)) => unpurged.push(call),
+                Some(write) => said(one(&pool, write).await),
+                None => return,
+            },
+            _ = again.tick() => {}
+        }
         // Purges that found the queue full wait until the lines before them are written.
-        while queue.is_empty() && let Ok(call) = purges.try_recv() {
-            said(purge(&pool, call).await);
+        while queue.is_empty()
+            && let Ok(call) = purges.try_recv()
+        {
+            unpurged.push(call);
+        }
+        let mut left = vec![];
+        for call in unpurged.drain(..) {
+            let done = purge(&pool, call).await;
+            if done.is_err() {
+                left.push(call);
+            }
+            said(done);
+        }
+        unpurged = left;
+    }
+}
+
+async fn one(pool: &SqlitePool, write: Write) -> Result<(), sqlx::Error> {
+    match write {
+        Write::Line { call, line } => insert(pool, call, 0, line.at_ms, line.speaker.word(), &line.text).await,
+        Write::Gap { call, at_ms, lost } => insert(pool, call, lost, at_ms, "", "").await,
+        Write::Record(record) => upsert(pool, &record).await,
+        Write::Purge(call) => purge(pool, call).await,
+        Write::Flush(done) => {
+            let _ = done.send(());
+            Ok(())
         }
     }
 }
@@ -172,10 +199,17 @@ fn said(done: Result<(), sqlx::Error>) {
     }
 }
 
-async fn insert(pool: &SqlitePool, call: CallId, kind: i32, at_ms: u32, speaker: &str, text: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO lines (call, kind, at_ms, speaker, text) VALUES (?, ?, ?, ?, ?)")
+async fn insert(
+    pool: &SqlitePool,
+    call: CallId,
+    lost: u32,
+    at_ms: u32,
+    speaker: &str,
+    text: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO lines (call, lost, at_ms, speaker, text) VALUES (?, ?, ?, ?, ?)")
         .bind(call.0.cast_signed())
-        .bind(kind)
+        .bind(lost)
         .bind(at_ms)
         .bind(speaker)
         .bind(text)
@@ -187,7 +221,10 @@ async fn insert(pool: &SqlitePool, call: CallId, kind: i32, at_ms: u32, speaker:
 async fn purge(pool: &SqlitePool, call: CallId) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM lines WHERE call = ?").bind(call.0.cast_signed()).execute(pool).await?;
     // The write-ahead log still holds the rows until it is folded in and cut.
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await.map(drop)
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?;
+    // Its first column is 1 where a reader was in the way (sqlite.org/pragma.html#pragma_wal_checkpoint).
+    let blocked = row.try_get::<i64, _>(0)? != 0;
+    if blocked { Err(sqlx::Error::WorkerCrashed) } else { Ok(()) }
 }
 
 async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
@@ -223,8 +260,9 @@ fn record_of(row: &SqliteRow) -> Result<CallRecord, StoreError> {
 
 fn row_of(row: &SqliteRow) -> Result<Row, sqlx::Error> {
     let at_ms: u32 = row.try_get("at_ms")?;
-    if row.try_get::<i32, _>("kind")? == 1 {
-        return Ok(Row::Gap { lost: at_ms });
+    let lost: u32 = row.try_get("lost")?;
+    if lost > 0 {
+        return Ok(Row::Gap { at_ms, lost });
     }
     Ok(Row::Line { at_ms, speaker: row.try_get("speaker")?, text: row.try_get("text")? })
 }
@@ -250,12 +288,12 @@ mod tests {
         let permit = gate.permit(Scope::Transcript).expect("granted");
         let line = |at_ms, text: &str| Line { at_ms, speaker: Speaker::Caller, text: text.into() };
         store.append(&permit, line(10, "first zanzibar")).expect("fits");
-        store.append_gap(&permit, 3).expect("fits");
+        store.append_gap(&permit, 15, 3).expect("fits");
         store.append(&permit, line(20, "second")).expect("fits");
         store.flush().await;
         let rows = store.transcript(CallId(1)).await.expect("reads");
         assert_eq!(rows.len(), 3);
-        assert!(rows.contains(&Row::Gap { lost: 3 }));
+        assert_eq!(rows[1], Row::Gap { at_ms: 15, lost: 3 }, "a gap stands where it arose");
         assert!(bytes_in(&dir, b"zanzibar"), "positive control: the search finds what is there");
         store.purge(CallId(1));
         store.flush().await;

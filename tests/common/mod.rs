@@ -211,8 +211,7 @@ pub fn dauys_call(gateway: &Gateway, arguments: &[&str]) -> Value {
         .output()
         .expect("dauys call runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|e| panic!("{e}: {text}\n{}", String::from_utf8_lossy(&output.stderr)))
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 pub fn read_wav(path: &Path) -> (u32, Vec<i16>) {
@@ -224,12 +223,8 @@ pub fn read_wav(path: &Path) -> (u32, Vec<i16>) {
 }
 
 pub fn write_wav(path: &Path, rate: u32, samples: &[i16]) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: rate,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(path, spec).expect("a wav");
     samples.iter().for_each(|s| writer.write_sample(*s).expect("room"));
     writer.finalize().expect("room");
@@ -316,7 +311,8 @@ pub fn search_bytes(folders: &[&Path], word: &str) -> Vec<String> {
 #[test]
 fn the_byte_search_finds_every_form() {
     let dir = Scratch::new("needles");
-    let forms: [&[u8]; 4] = [b"on Saturday?", b"s\0a\0t\0u\0r\0d\0a\0y\0", b"b24gU2F0dXJkYXk/", b"\0S\0a\0t\0u\0r\0d\0a\0y"];
+    let forms: [&[u8]; 4] =
+        [b"on Saturday?", b"s\0a\0t\0u\0r\0d\0a\0y\0", b"b24gU2F0dXJkYXk/", b"\0S\0a\0t\0u\0r\0d\0a\0y"];
     for form in forms {
         fs::write(dir.0.join("f"), form).expect("written");
         assert_eq!(search_bytes(&[&dir.0], "saturday").len(), 1, "{form:?}");

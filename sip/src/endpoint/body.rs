@@ -80,6 +80,41 @@ pub(super) fn accepts_sdp(message: &Message<'_>) -> bool {
             .any(|r| matches!(r.split(';').next().map(str::trim), Some("*/*" | "application/*" | "application/sdp")))
 }
 
+/// The status line of a message/sipfrag body (RFC 3420, RFC 3515 2.4.5); `None`: it has no body.
+/// What follows the line is nobody's business.
+pub(super) fn sipfrag(message: &Message<'_>) -> Result<Option<u16>, BadFragment> {
+    if message.body.is_empty() {
+        return Ok(None);
+    }
+    let kind = message.header(Name::ContentType).and_then(|h| content_type(&h.text()));
+    let is_plain =
+        message.all(Name::ContentEncoding).flat_map(|h| tokens_of(&h.text())).all(|token| token == "identity");
+    if !is_plain || kind.is_none_or(|(kind, _)| kind != "message/sipfrag") {
+        return Err(BadFragment::Kind);
+    }
+    status_line(message.body).map(Some).ok_or(BadFragment::Malformed)
+}
+
+/// Why a body tells no status.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum BadFragment {
+    /// 415.
+    Kind,
+    /// 400.
+    Malformed,
+}
+
+/// `SIP/2.0 180 Ringing`, the phrase not needed. Reads twelve bytes, however many there are.
+fn status_line(body: &[u8]) -> Option<u16> {
+    let (version, rest) = body.split_at_checked(8)?;
+    let (digits, rest) = rest.split_at_checked(3)?;
+    let is_line = version.eq_ignore_ascii_case(b"SIP/2.0 ")
+        && digits.iter().all(u8::is_ascii_digit)
+        && rest.first().is_none_or(|b| matches!(b, b' ' | b'\r' | b'\n'));
+    let status = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (is_line && (100..700).contains(&status)).then_some(status)
+}
+
 /// A key press by INFO.
 pub(super) enum Press {
     Digit(char, u32),
@@ -155,6 +190,30 @@ mod tests {
         check("application/dtmf", "a", "A 160");
         check("application/dtmf", "", "nothing");
         check("text/plain", "5", "unknown");
+    }
+
+    #[test]
+    fn fragments() {
+        let check = |kind: &str, body: &str, want: Result<Option<u16>, BadFragment>| {
+            let bytes = message(kind, body);
+            assert_eq!(sipfrag(&parse(&bytes).unwrap()), want, "{kind} {body}");
+        };
+        let (plain, bad) = ("message/sipfrag", Err(BadFragment::Malformed));
+        check(plain, "SIP/2.0 200 OK\r\n", Ok(Some(200)));
+        check("Message/SIPfrag;version=2.0", "SIP/2.0 100 Trying", Ok(Some(100)));
+        check(plain, "sip/2.0 699", Ok(Some(699)));
+        check(plain, "SIP/2.0 486 Busy Here\nContact: <sip:a@b>\r\n\r\nv=0", Ok(Some(486)));
+        check(plain, "", Ok(None));
+        for body in
+            ["SIP/2.0 700 X", "SIP/2.0 099 X", "SIP/2.0 2000", "SIP/2.0 20", "SIP/3.0 200 OK", "SIP/2.0  200", "200 OK"]
+        {
+            check(plain, body, bad);
+        }
+        for body in ["\r\nSIP/2.0 200 OK", "INVITE sip:a SIP/2.0", "SIP/2.0 2\u{661}0 OK", "\0", "SIP/2.0 +20 OK"] {
+            check(plain, body, bad);
+        }
+        check("text/plain", "SIP/2.0 200 OK", Err(BadFragment::Kind));
+        check("message/sipfrag\r\nContent-Encoding: gzip", "SIP/2.0 200 OK", Err(BadFragment::Kind));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::config::Reason;
 use super::reply::Reply;
 use super::table::Key;
+use super::transfer::Transfer;
 use crate::dialog::Dialog;
 use crate::sdp::Session;
 use crate::transaction::{T1, T1_64, T2};
@@ -21,6 +22,8 @@ pub(super) struct Call {
     pub repeat: Option<Repeat>,
     pub theirs: Option<TheirReinvite>,
     pub ours: Option<OurReinvite>,
+    /// Our REFER and what it subscribed us to.
+    pub transfer: Option<Transfer>,
     /// A hang-up that waits for the ACK.
     pub goodbye: Option<Reason>,
     pub armed: Option<Instant>,
@@ -126,8 +129,8 @@ impl Repeat {
 
 impl Call {
     pub fn new(dialog: Dialog, dialog_key: Key, phase: Phase, is_caller: bool) -> Self {
-        let (repeat, theirs, ours, goodbye, armed) = (None, None, None, None, None);
-        Self { dialog, dialog_key, phase, is_caller, is_over: false, repeat, theirs, ours, goodbye, armed }
+        let (repeat, theirs, ours, transfer, goodbye, armed) = (None, None, None, None, None, None);
+        Self { dialog, dialog_key, phase, is_caller, is_over: false, repeat, theirs, ours, transfer, goodbye, armed }
     }
 
     /// RFC 3261 14.1: no offer of ours while another exchange is open.
@@ -144,6 +147,7 @@ impl Call {
         let repeat = self.repeat.as_ref().map(|r| r.resend_at.min(r.until));
         let theirs = self.theirs.as_ref().map(|t| t.until);
         let ours = self.ours.as_ref().filter(|_| self.may_offer()).and_then(|o| o.again_at);
-        [phase, repeat, theirs, ours].into_iter().flatten().min()
+        let transfer = self.transfer.as_ref().filter(|_| !self.is_over).and_then(Transfer::deadline);
+        [phase, repeat, theirs, ours, transfer].into_iter().flatten().min()
     }
 }

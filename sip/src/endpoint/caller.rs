@@ -98,13 +98,7 @@ impl Endpoint {
             }
             builder = builder.header(Name::Reason, &value);
         }
-        let bytes = builder.finish();
-        let key = self.client_key(&outgoing.branch, method);
-        let mut entry = Entry::server(Machine::RequestClient(RequestClient::new(now)), key, outgoing.peer, call);
-        entry.purpose = purpose;
-        entry.request.clone_from(&bytes);
-        self.out.send(outgoing.peer, bytes);
-        if self.remember(entry).is_none()
+        if self.send_built(now, method, outgoing, call, purpose, builder.finish()).is_none()
             && purpose == Purpose::Bye
             && let Some(id) = call
         {
@@ -112,7 +106,25 @@ impl Endpoint {
         }
     }
 
-    fn named(&self, builder: Builder) -> Builder {
+    /// Sends a request other than INVITE and ACK, and remembers it if there is room.
+    pub(super) fn send_built(
+        &mut self,
+        now: Instant,
+        method: &str,
+        outgoing: &Outgoing,
+        call: Option<u64>,
+        purpose: Purpose,
+        bytes: Vec<u8>,
+    ) -> Option<u64> {
+        let key = self.client_key(&outgoing.branch, method);
+        let mut entry = Entry::server(Machine::RequestClient(RequestClient::new(now)), key, outgoing.peer, call);
+        entry.purpose = purpose;
+        entry.request.clone_from(&bytes);
+        self.out.send(outgoing.peer, bytes);
+        self.remember(entry)
+    }
+
+    pub(super) fn named(&self, builder: Builder) -> Builder {
         if self.config.user_agent.is_empty() {
             return builder;
         }

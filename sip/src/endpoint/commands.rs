@@ -104,7 +104,7 @@ impl Endpoint {
     }
 
     /// A call that is not over.
-    fn live(&mut self, call: CallHandle) -> Result<&mut Call, CommandError> {
+    pub(super) fn live(&mut self, call: CallHandle) -> Result<&mut Call, CommandError> {
         self.calls.get_mut(&call.0).filter(|c| !c.is_over).ok_or(CommandError::NoSuchCall)
     }
 

@@ -29,6 +29,8 @@ pub struct EndpointConfig {
     pub retry_after: Duration,
     /// How long an INVITE (either direction) may stay without a final answer.
     pub answer_within: Duration,
+    /// How long a transfer may stay without an outcome, beyond the 32 s (64*T1) that its REFER may take.
+    pub transfer_within: Duration,
     /// Responses go to the address and port the request came from even where the client did not ask
     /// for it with `rport` (RFC 3581): what NATs need. False: RFC 3261 18.2.2 to the letter.
     pub symmetric_responses: bool,
@@ -46,6 +48,7 @@ impl EndpointConfig {
             max_transactions: 16_384,
             retry_after: Duration::from_secs(5),
             answer_within: Duration::from_secs(180),
+            transfer_within: Duration::from_secs(30),
             symmetric_responses: true,
         }
     }

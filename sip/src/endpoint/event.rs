@@ -116,6 +116,19 @@ pub enum Event {
         /// How long it was pressed.
         duration_ms: u32,
     },
+    /// The peer reached the target of our `refer`, or accepted the transfer and hung up (`Ended`
+    /// follows). Otherwise do `hangup`.
+    Transferred {
+        /// The call.
+        call: CallHandle,
+    },
+    /// Our `refer` came to nothing; the call goes on (after 481 or 408 to the REFER itself `Ended` follows).
+    TransferFailed {
+        /// The call.
+        call: CallHandle,
+        /// What the REFER got, or what the peer got from the target; 408 where the outcome never came.
+        status: u16,
+    },
     /// An answered call is over.
     Ended {
         /// The call.
@@ -181,6 +194,8 @@ impl Event {
             | Self::Renegotiated { call, .. }
             | Self::RenegotiationFailed { call, .. }
             | Self::Info { call, .. }
+            | Self::Transferred { call }
+            | Self::TransferFailed { call, .. }
             | Self::Ended { call, .. } => *call,
         }
     }
@@ -201,6 +216,8 @@ impl fmt::Debug for Event {
             Self::Renegotiated { answer, .. } => write!(f, "Renegotiated({call}{})", sdp(answer)),
             Self::RenegotiationFailed { status, .. } => write!(f, "RenegotiationFailed({call}, {status})"),
             Self::Info { .. } => write!(f, "Info({call})"),
+            Self::Transferred { .. } => write!(f, "Transferred({call})"),
+            Self::TransferFailed { status, .. } => write!(f, "TransferFailed({call}, {status})"),
             Self::Ended { cause, .. } => write!(f, "Ended({call}, {cause:?})"),
         }
     }
@@ -218,8 +235,8 @@ pub enum CommandError {
     /// The endpoint holds as many calls as it may: try later.
     #[error("as many calls as configured are open; try later")]
     Full,
-    /// The URI is not a sip: or sips: URI.
-    #[error("the address to call is not a sip: or sips: URI")]
+    /// The URI is not one that this command takes: sip: or sips:, for `refer` also tel:.
+    #[error("the address is not a sip: or sips: URI (or tel:, for a transfer), or has parts it may not have")]
     BadUri,
     /// The status is outside what the command may send.
     #[error("the status must be a final failure, 300 to 699")]

@@ -61,8 +61,8 @@ impl Endpoint {
                 let status = self.objection(&asked).unwrap_or(200);
                 self.answer_stateless(&asked, status);
             }
-            // RFC 3261 15.1.2, RFC 6086 4.2.2: these live in dialogs only.
-            Method::Bye | Method::Info => self.answer_stateless(&asked, 481),
+            // RFC 3261 15.1.2, RFC 6086 4.2.2, RFC 6665 4.1.3: these live in dialogs only.
+            Method::Bye | Method::Info | Method::Notify => self.answer_stateless(&asked, 481),
             Method::Other(_) => self.answer_stateless(&asked, 501),
             _ => self.answer_stateless(&asked, 405),
         }
@@ -71,7 +71,7 @@ impl Endpoint {
     fn on_request_inside(&mut self, now: Instant, asked: Asked<'_, '_>) {
         let request = asked.request;
         match &request.method {
-            Method::Invite | Method::Bye | Method::Options | Method::Info => {}
+            Method::Invite | Method::Bye | Method::Options | Method::Info | Method::Notify => {}
             Method::Other(_) => return self.answer_stateless(&asked, 501),
             _ => return self.answer_stateless(&asked, 405),
         }
@@ -91,6 +91,7 @@ impl Endpoint {
             Method::Invite => self.on_reinvite(now, id, asked),
             Method::Bye => self.on_bye(now, id, asked),
             Method::Info => self.on_info(now, id, asked),
+            Method::Notify => self.on_notify(now, id, asked),
             _ => {
                 let builder = self.described(asked.reply.response(200, None), 200);
                 self.answer_once(now, &asked, builder.finish());
@@ -169,6 +170,7 @@ impl Endpoint {
             _ => {
                 self.drop_their_reinvite(now, id, 487);
                 if !was_over {
+                    self.left_for_transfer(id);
                     let cause = EndCause::RemoteHangup(why);
                     self.out.event(Event::Ended { call: CallHandle(id), cause });
                 }

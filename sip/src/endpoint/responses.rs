@@ -37,6 +37,7 @@ impl Endpoint {
             match purpose {
                 Purpose::Invite => self.on_invite_response(now, tx, response),
                 Purpose::Reinvite => self.on_reinvite_response(now, tx, response),
+                Purpose::Refer => self.on_refer_response(now, tx, response),
                 Purpose::Bye if status >= 200 => self.end_of_bye(tx),
                 Purpose::Bye | Purpose::Aside | Purpose::Serve => {}
             }

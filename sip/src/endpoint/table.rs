@@ -22,6 +22,7 @@ pub(super) enum Purpose {
     Invite,
     Reinvite,
     Bye,
+    Refer,
     /// CANCEL, and the BYE of a fork that nobody wants.
     Aside,
     /// A server transaction.

@@ -39,6 +39,7 @@ impl Endpoint {
                     self.remove_call(call);
                 }
                 (Purpose::Reinvite, Some(call)) => self.peer_gone(now, call, 408),
+                (Purpose::Refer, Some(call)) => self.refer_unanswered(now, call, id),
                 (Purpose::Bye, Some(call)) => self.remove_call(call),
                 _ => {}
             }
@@ -66,6 +67,7 @@ impl Endpoint {
         }
         self.phase_due(now, id);
         self.reinvites_due(now, id);
+        self.transfer_due(now, id);
         self.arm(id);
     }
 

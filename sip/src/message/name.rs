@@ -60,5 +60,6 @@ names! {
     ReferTo = "Refer-To" | "r",
     ReferredBy = "Referred-By" | "b",
     AllowEvents = "Allow-Events" | "u",
+    SubscriptionState = "Subscription-State",
     SessionExpires = "Session-Expires" | "x",
 }

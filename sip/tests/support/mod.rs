@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 pub const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
+/// Whom `us: refer` names by itself.
+pub const TARGET: &str = "sip:carol@192.0.2.20";
+
 /// The only look at the real clock: something to count from.
 #[allow(clippy::disallowed_methods)]
 pub fn base() -> Instant {
@@ -148,6 +151,7 @@ impl Stage {
             "accept" => e.accept_reinvite(now, call.unwrap(), SDP),
             "refuse" => e.reject_reinvite(now, call.unwrap(), status),
             "reinvite" => e.reinvite(now, call.unwrap(), SDP),
+            "refer" => e.refer(now, call.unwrap(), words.get(1).unwrap_or(&TARGET)),
             "invite" => e.invite(now, invite_request()).map(|c| self.call = Some(c)),
             other => panic!("unknown command {other}"),
         };
@@ -214,10 +218,18 @@ impl Stage {
                 let _ = write!(text, "{header}: {value}\r\n");
             }
         }
+        if name == "NOTIFY" {
+            for (key, header, usual) in [("event", "Event", "refer"), ("state", "Subscription-State", "active")] {
+                let value = option(key).unwrap_or(usual);
+                let _ = if value == "none" { Ok(()) } else { write!(text, "{header}: {value}\r\n") };
+            }
+        }
         let (kind, body) = match name {
             "INVITE" | "REINVITE" if !options.contains(&"noffer") => ("application/sdp", SDP.to_owned()),
             "ACK" if options.contains(&"sdp") => ("application/sdp", SDP.to_owned()),
             "INFO" => ("application/dtmf-relay", format!("Signal={}\r\nDuration=100\r\n", options[0])),
+            // `NOTIFY 200`, or any bytes: `NOTIFY body=SIP/2.0_x`; `_` is a space.
+            "NOTIFY" => ("message/sipfrag;version=2.0", notify_body(options)),
             _ => ("", String::new()),
         };
         let kind = option("type").unwrap_or(kind);
@@ -301,6 +313,13 @@ impl Stage {
             }
         }
         label
+    }
+}
+
+fn notify_body(options: &[&str]) -> String {
+    match options.first().and_then(|o| o.parse::<u16>().ok()) {
+        Some(status) => format!("SIP/2.0 {status} X\r\n"),
+        None => options.iter().find_map(|o| o.strip_prefix("body=")).unwrap_or_default().replace('_', " "),
     }
 }
 
