@@ -99,10 +99,10 @@ impl Brain {
     fn key_for_business(&mut self, input: Input<'_>) -> Option<Answer> {
         let mut ahead = self.dialogue.clone();
         let reply = ahead.hear(input);
-        (reply.intent == "human").then(|| self.to_business(ahead, reply))
+        (reply.intent == "human").then(|| self.go_to_business(ahead, reply))
     }
 
-    fn to_business(&mut self, ahead: Dialogue, reply: Reply) -> Answer {
+    fn go_to_business(&mut self, ahead: Dialogue, reply: Reply) -> Answer {
         self.dialogue = ahead;
         self.phase = Phase::Talking;
         let mut answer = Answer::from(reply);
@@ -130,7 +130,7 @@ impl Brain {
             let mut ahead = self.dialogue.clone();
             let reply = ahead.hear(Input::Speech(text));
             if reply.covered && !reply.clauses.is_empty() && !NOT_BUSINESS.contains(&reply.intent.as_str()) {
-                return self.to_business(ahead, reply);
+                return self.go_to_business(ahead, reply);
             }
         }
         if asked_again {

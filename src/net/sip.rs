@@ -76,7 +76,8 @@ pub struct SipDriver {
     media_ip: IpAddr,
     waiting: HashMap<CallHandle, Waiting>,
     running: HashMap<CallHandle, Running>,
-    signals: (mpsc::Sender<(CallHandle, Signal)>, mpsc::Receiver<(CallHandle, Signal)>),
+    signals: mpsc::Sender<(CallHandle, Signal)>,
+    signalled: mpsc::Receiver<(CallHandle, Signal)>,
     garbage_seen: u64,
     stopping: bool,
 }
@@ -88,6 +89,7 @@ impl SipDriver {
         let mut config = EndpointConfig::new(SocketAddr::new(ip, bound.port()), gateway.random_seed());
         // The endpoint also counts calls being torn down; the gateway's own limit is the one that speaks.
         config.max_calls = gateway.config.calls.max * 2 + 16;
+        let (signals, signalled) = mpsc::channel(COMMANDS);
         Ok(Self {
             gateway,
             socket: socket.0,
@@ -95,7 +97,8 @@ impl SipDriver {
             media_ip: ip,
             waiting: HashMap::new(),
             running: HashMap::new(),
-            signals: mpsc::channel(COMMANDS),
+            signals,
+            signalled,
             garbage_seen: 0,
             stopping: false,
         })
@@ -116,7 +119,7 @@ impl SipDriver {
                     self.endpoint.handle(clock::now(), Source::udp(from), &datagram[..len]);
                 },
                 () = until(deadline) => self.endpoint.handle_timeout(clock::now()),
-                Some((call, signal)) = self.signals.1.recv() => self.signal(call, signal),
+                Some((call, signal)) = self.signalled.recv() => self.signal(call, signal),
                 _ = stats.tick() => self.count(),
                 () = &mut stopping => break,
             }
@@ -204,7 +207,7 @@ impl SipDriver {
             return;
         };
         let (inputs, inbox) = mpsc::channel(CALL_INPUTS);
-        let signals = self.signals.0.clone();
+        let signals = self.signals.clone();
         let signal = Box::new(move |signal| {
             if signals.try_send((call, signal)).is_err() {
                 error!("a command to the signalling could not be queued; the call ends when its peer gives up");
