@@ -1,6 +1,6 @@
 //! Twenty calls, one question each: from the caller's last speech sent to the agent's first speech
 //! received, on the wire. Writes the raw figures, a table and a plot; it asserts no time.
-#![allow(clippy::disallowed_methods, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::print_stdout)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;

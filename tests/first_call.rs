@@ -1,6 +1,6 @@
 //! The first call, made by two SIP stacks that share no code with the gateway: heard, understood, answered;
 //! kept where the caller agreed, and nowhere else.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -76,19 +76,25 @@ fn baresip(gateway: &Gateway, wav: &Path, seconds: f32) -> PathBuf {
 }
 
 fn pjsua2(gateway: &Gateway, wav: &Path, seconds: f32) -> PathBuf {
-    let python = std::env::var("HOME").expect("a home") + "/.cache/dauys/venv/bin/python";
     let record = gateway.scratch.0.join("pjsua2.wav");
+    let said = pjsua2_says(gateway, &[wav, &record], seconds, "");
+    assert!(said.contains("answered"), "{said}");
+    gateway.ended_calls_within(2, Duration::from_secs(20));
+    record
+}
+
+/// What the script prints, errors included.
+fn pjsua2_says(gateway: &Gateway, wavs: &[&Path; 2], seconds: f32, keys: &str) -> String {
+    let python = std::env::var("HOME").expect("a home") + "/.cache/dauys/venv/bin/python";
     let output = Command::new(python)
         .arg(common::root().join("tests/clients/pjsua2_call.py"))
         .arg(gateway.target())
-        .args([wav, &record])
+        .args(wavs)
         .arg(format!("{seconds}"))
+        .args(Some(keys).filter(|k| !k.is_empty()))
         .output()
         .expect("scripts/setup.sh test installs pjsua2");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("answered"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    gateway.ended_calls_within(2, Duration::from_secs(20));
-    record
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// What the caller heard, read by the recognizer that the gateway did not use.
@@ -185,6 +191,26 @@ fn pjsua2_is_answered_and_its_agreed_transcript_is_kept() {
 #[test]
 fn pjsua2_without_consent_leaves_nothing() {
     refused("pjsua2-no", pjsua2);
+}
+
+#[test]
+fn key_zero_transfers_to_a_person() {
+    let mut gateway = Gateway::start("transfer");
+    let mut person = Command::new("sipp")
+        .args(["-sn", "uas", "-i", "127.0.0.1", "-p", &gateway.transfer.to_string(), "-m", "1", "-nostdin"])
+        .args(["-timeout", "60", "-timeout_error"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("scripts/setup.sh test installs sipp");
+    let quiet = gateway.scratch.0.join("quiet.wav");
+    compose(&quiet, &[Part::Silence(20.0)]);
+    let said = pjsua2_says(&gateway, &[&quiet, &gateway.scratch.0.join("heard.wav")], 16.0, "0");
+    assert!(said.contains("transferred"), "{said}");
+    let calls = gateway.ended_calls(1);
+    assert_eq!(calls[0]["state"], "transferred", "{calls:#?}");
+    assert!(person.wait().expect("sipp ends").success(), "the person's phone was not called: {said}");
+    gateway.stop();
 }
 
 /// Runs sipp, and expects every one of its calls to succeed and nothing to stay open.

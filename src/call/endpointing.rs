@@ -7,9 +7,9 @@ use crate::call::timing::Judgement;
 use crate::config::Turn;
 use crate::dialogue::Expects;
 
-/// Probability at which a frame counts as speech, and at which speech goes on.
-const SPEECH_ON: f32 = 0.5;
-const SPEECH_KEPT: f32 = 0.35;
+/// Probability from which a frame counts as speech. The detector itself lets go some 100 ms late; a lower
+/// mark for speech that goes on would add to that.
+const SPEECH: f32 = 0.5;
 /// Frames of speech, nearly in a row, that begin an utterance.
 const FRAMES_TO_BEGIN: u32 = 2;
 /// A turn detector's score from which an utterance looks finished, and below which it does not.
@@ -50,8 +50,7 @@ impl Ear {
         if !self.speaking {
             return self.wait_for_speech(speech);
         }
-        let keeps = if self.paused { SPEECH_ON } else { SPEECH_KEPT };
-        if speech >= keeps {
+        if speech >= SPEECH {
             return self.voiced();
         }
         self.rising = 0;
@@ -64,7 +63,7 @@ impl Ear {
     }
 
     fn wait_for_speech(&mut self, speech: f32) -> Option<EarEvent> {
-        if speech < SPEECH_ON {
+        if speech < SPEECH {
             self.rising = self.rising.saturating_sub(1);
             return None;
         }
@@ -122,8 +121,9 @@ impl Ear {
 }
 
 /// Whether the words, the sound and what was asked say that the caller has finished.
-/// `score` is none while the detector is still thinking or not there: go by text and silence.
-pub fn judge(text: &str, score: Option<f32>, expects: Expects) -> Judgement {
+/// `score` is none while the detector is still thinking or not there: go by text and silence. `understood`:
+/// the dialogue has an answer to these words, so they are a whole request even if they do not sound like one.
+pub fn judge(text: &str, score: Option<f32>, expects: Expects, understood: bool) -> Judgement {
     if expects == Expects::Phone && digits_spoken(text) < PHONE_DIGITS_MIN {
         return Judgement::Unfinished;
     }
@@ -135,7 +135,7 @@ pub fn judge(text: &str, score: Option<f32>, expects: Expects) -> Judgement {
     }
     match score {
         Some(s) if s >= SCORE_FINISHED => Judgement::Finished,
-        Some(s) if s < SCORE_UNFINISHED => Judgement::Unfinished,
+        Some(s) if s < SCORE_UNFINISHED && !understood => Judgement::Unfinished,
         _ => Judgement::Unsure,
     }
 }
@@ -241,7 +241,9 @@ mod tests {
             ("five five five, one two three, four five six seven", Some(0.9), Phone, Finished),
             ("555-123-4567", Some(0.3), Phone, Unsure),
         ] {
-            assert_eq!(judge(text, score, expects), want, "{text} {score:?} {expects:?}");
+            assert_eq!(judge(text, score, expects, false), want, "{text} {score:?} {expects:?}");
         }
+        assert_eq!(judge("I want to speak to a real person.", Some(0.05), Anything, true), Unsure);
+        assert_eq!(judge("I'd like to", Some(0.05), Anything, true), Unfinished);
     }
 }

@@ -295,7 +295,8 @@ impl Call {
     fn try_commit(&mut self, now: Instant) {
         let Some(draft) = &self.draft else { return };
         let Some((_, text)) = &draft.heard else { return };
-        let judgement = judge(text, draft.scored.map(|(_, s)| s), self.brain.expects());
+        let understood = draft.ahead.as_ref().is_some_and(|a| a.answer.covered);
+        let judgement = judge(text, draft.scored.map(|(_, s)| s), self.brain.expects(), understood);
         if self.ear.silence_ms() < self.ear.patience_ms(judgement) {
             return;
         }

@@ -1,5 +1,5 @@
 //! What the end-to-end tests share: a gateway process, a caller, an HTTP client, a search for spoken words.
-#![allow(dead_code, clippy::disallowed_methods)]
+#![allow(dead_code, clippy::disallowed_methods, clippy::expect_used, clippy::panic)]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -48,7 +48,7 @@ fn media_ports() -> (u16, u16) {
     // Integration tests are processes of their own: the process's number keeps them apart.
     let base = 20_000 + (std::process::id() % 10) as u16 * 4000;
     let first = base + NEXT.fetch_add(1, Ordering::Relaxed) % 8 * 500;
-    (first, first + 498)
+    (first, first + 496)
 }
 
 /// A gateway process with the demo's agent, on ports of its own.
@@ -56,6 +56,8 @@ pub struct Gateway {
     child: Child,
     pub sip: u16,
     pub http: u16,
+    /// Where callers who want a person are sent.
+    pub transfer: u16,
     pub scratch: Scratch,
     stopped: bool,
 }
@@ -70,13 +72,15 @@ impl Gateway {
         let scratch = Scratch::new(name);
         let config = scratch.0.join("config.toml");
         let (first, last) = media_ports();
-        let agents = root().join("configs/agents");
+        let transfer = last + 1;
+        let agent = fs::read_to_string(root().join("configs/agents/front-desk.toml")).expect("the demo agent");
+        let agent = agent.replace("127.0.0.1:5080", &format!("127.0.0.1:{transfer}"));
+        fs::write(scratch.0.join("front-desk.toml"), agent).expect("an agent");
         let data = scratch.0.join("data");
         let text = format!(
             "[sip]\nbind = \"127.0.0.1:0\"\n[http]\nbind = \"127.0.0.1:0\"\n\
              [rtp]\nports = [{first}, {last}]\n[calls]\nmax = 200\n[store]\ndir = {data:?}\n{more}\n\
-             [[agent]]\nfile = {:?}\n",
-            agents.join("front-desk.toml")
+             [[agent]]\nfile = \"front-desk.toml\"\n"
         );
         fs::write(&config, text).expect("a config");
         let log = File::create(scratch.0.join("gateway.log")).expect("a log");
@@ -91,7 +95,7 @@ impl Gateway {
             .spawn()
             .expect("the gateway starts");
         let (sip, http) = ready(&mut child, &scratch.0);
-        Self { child, sip, http, scratch, stopped: false }
+        Self { child, sip, http, transfer, scratch, stopped: false }
     }
 
     pub fn target(&self) -> String {
