@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     match commands::run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("dauys: {error:#}");
+            eprintln!("dauys: {}", commands::whole(&error));
             ExitCode::FAILURE
         }
     }

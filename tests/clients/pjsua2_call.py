@@ -1,8 +1,7 @@
 """One call with pjsua2, a SIP stack that shares nothing with the gateway.
 
-Usage: pjsua2_call.py SIP_URI PLAY.wav RECORD.wav SECONDS [KEYS]
-Prints `answered`, `transferred` and `ended CODE`; plays the file once, records what comes back, presses KEYS
-(RFC 4733) after two seconds, and follows a transfer.
+Usage: pjsua2_call.py SIP_URI PLAY.wav RECORD.wav SECONDS
+Prints `answered` and `ended CODE`; plays the file once and records what comes back.
 """
 import sys
 import time
@@ -10,7 +9,6 @@ import time
 import pjsua2 as pj
 
 uri, play, record, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
-keys = sys.argv[5] if len(sys.argv) > 5 else ""
 state = {"media": False, "ended": False, "keep": []}
 
 
@@ -22,11 +20,6 @@ class Call(pj.Call):
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             print("ended", info.lastStatusCode, flush=True)
             state["ended"] = True
-
-    def onCallTransferRequest(self, prm):
-        print("transferred", flush=True)
-        prm.newCall = Call(account)
-        state["keep"].append(prm.newCall)
 
     def onCallMediaState(self, prm):
         info = self.getInfo()
@@ -64,21 +57,13 @@ account.create(account_config)
 call = Call(account)
 call.makeCall(uri, pj.CallOpParam(True))
 end = time.time() + seconds
-press = time.time() + 2
 while time.time() < end and not state["ended"]:
     endpoint.libHandleEvents(20)
-    if keys and time.time() > press:
-        call.dialDtmf(keys)
-        keys = ""
 if not state["ended"]:
     call.hangup(pj.CallOpParam(True))
     end = time.time() + 3
     while time.time() < end and not state["ended"]:
         endpoint.libHandleEvents(20)
-endpoint.hangupAllCalls()
-end = time.time() + 2
-while time.time() < end:
-    endpoint.libHandleEvents(20)
 # Recorders write their headers when they go; calls and accounts go before the library.
 state["keep"].clear()
 del call
