@@ -141,7 +141,7 @@ impl Speaker {
 /// One line of the conversation. Debug prints no words.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Since the call began.
+    /// When it had been said, since the call began.
     pub at_ms: u32,
     pub speaker: Speaker,
     pub text: String,

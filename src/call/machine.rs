@@ -243,7 +243,7 @@ impl Call {
         self.ear.reset();
         self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
         self.duck(false);
-        if !self.mouth.speaking() {
+        if !self.mouth.speaking() && self.transfer_since.is_none() {
             self.quiet_since = Some(now);
         }
     }
@@ -300,7 +300,7 @@ impl Call {
         if self.ear.silence_ms() < self.ear.patience_ms(judgement) {
             return;
         }
-        if self.too_early {
+        if self.too_early || self.transfer_since.is_some() {
             return self.dismiss(now);
         }
         if self.mouth.protected() {
