@@ -1,7 +1,7 @@
 //! What each command does, in terms of the library. Nothing else depends on this file.
 
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -63,22 +63,30 @@ async fn serve(options: Serve) -> Result<ExitCode> {
     if let Some(dir) = options.models {
         config.models.dir = Some(dir);
     }
-    let public = config.sip.advertised;
+    let (public, called) = (config.sip.advertised, called(&config));
     let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;
-    let host = public.unwrap_or(running.sip.ip());
-    let (sip, http) = (running.sip.port(), running.http.port());
+    let (sip, http) = (SocketAddr::new(public.unwrap_or(running.sip.ip()), running.sip.port()), running.http);
     println!("\nDauys is ready.\n");
-    println!("  Call      sip:front-desk@{host}:{sip}    (any SIP phone, UDP, no registration)");
-    println!("  Open      http://{host}:{http}/    (calls, timings, transcripts)");
+    println!("  Call      sip:{called}@{sip}    (any SIP phone, UDP, no registration)");
+    println!("  Open      http://{http}/    (calls, timings, transcripts)");
     println!("  Ask       \"What time do you open on Saturday?\"");
     println!(
-        "  No phone? dauys console, or: dauys call sip:front-desk@{host}:{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav"
+        "  No phone? dauys console, or: dauys call sip:{called}@{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav"
     );
     println!("\nCtrl-C ends every call politely and stops.");
     stop_signal().await?;
     say("stopping: every call gets its BYE ...");
     running.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A user part that some agent answers.
+fn called(config: &Config) -> String {
+    let numbers = config.agents.iter().flat_map(|a| a.numbers.first());
+    if config.agents.iter().any(|a| a.numbers.is_empty()) {
+        return "front-desk".into();
+    }
+    numbers.into_iter().next().cloned().unwrap_or_default()
 }
 
 async fn stop_signal() -> Result<()> {
@@ -138,11 +146,14 @@ async fn console(config: &Path) -> Result<ExitCode> {
     let mut config = Config::load(config)?;
     config.sip.bind = ([127, 0, 0, 1], 0).into();
     config.http.bind = ([127, 0, 0, 1], 0).into();
+    let called = called(&config);
     let mut party = Console::open()?;
     let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;
-    say("Speak; wear headphones, or the agent hears itself. Ctrl-C hangs up.");
-    let how =
-        CallOptions { target: format!("sip:front-desk@{}", running.sip), duration_max: Duration::from_secs(3600) };
+    say(&format!(
+        "Speak; wear headphones, or the agent hears itself. Ctrl-C hangs up. Watch: http://{}/",
+        running.http
+    ));
+    let how = CallOptions { target: format!("sip:{called}@{}", running.sip), duration_max: Duration::from_secs(3600) };
     tokio::select! {
         report = caller::call(&how, &mut party) => println!("{}", report?.text()),
         stopped = stop_signal() => stopped?,

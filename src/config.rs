@@ -100,7 +100,7 @@ pub struct Models {
     pub dir: Option<PathBuf>,
     /// Clips of fixed sentences; default `~/.cache/dauys/clips`.
     pub clips: Option<PathBuf>,
-    /// Recognizer of a language: `moonshine` (en) or `whisper`; default by language.
+    /// Recognizer of every agent: `moonshine` (English only) or `whisper`; default by language.
     pub recognizer: Option<RecognizerKind>,
 }
 
@@ -129,6 +129,9 @@ pub struct Llm {
     pub key_env: Option<String>,
     #[serde(default = "llm_timeout_ms")]
     pub timeout_ms: u32,
+    /// The endpoint is not this machine. Callers' words then leave it, in calls that granted a transcript.
+    #[serde(default)]
+    pub remote: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -192,10 +195,14 @@ impl Config {
         let toml_error = |e: toml::de::Error| ConfigError::Toml { path: path.into(), detail: e.to_string() };
         let mut config: Config = toml::from_str(text).map_err(toml_error)?;
         let mut table: toml::Table = toml::from_str(text).map_err(toml_error)?;
+        let mut names = vec![];
         for (name, value) in env {
             override_key(&mut table, &name, &value)?;
-            config = Config::deserialize(table.clone())
-                .map_err(|e| ConfigError::Env { name, detail: e.message().to_string() })?;
+            names.push(name);
+        }
+        if !names.is_empty() {
+            config = Config::deserialize(table)
+                .map_err(|e| ConfigError::Env { name: names.join(", "), detail: e.message().to_string() })?;
         }
         let folder = path.parent().unwrap_or(Path::new("."));
         for agent in &mut config.agents {
@@ -246,6 +253,12 @@ impl Config {
         if t.duck_ms > t.interrupt_ms {
             return wrong("duck_ms", "must not be above interrupt_ms".into());
         }
+        if self.llm.as_ref().is_some_and(|l| !l.remote && !is_local(&l.url)) {
+            return wrong(
+                "url",
+                "is not this machine: callers' words would leave it; if that is meant, set `remote = true`".into(),
+            );
+        }
         if self.sip.bind.ip().is_unspecified() && self.sip.advertised.is_none() {
             return wrong("bind", "is a wildcard; say in `advertised` which address callers reach".into());
         }
@@ -277,6 +290,15 @@ fn override_key(table: &mut toml::Table, name: &str, value: &str) -> Result<(), 
         .unwrap_or_else(|| toml::Value::String(value.into()));
     at.insert(last.clone(), parsed);
     Ok(())
+}
+
+/// An address of this machine: loopback by number or name.
+fn is_local(url: &str) -> bool {
+    let host = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
+    ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|local| host.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')))
 }
 
 /// Where a key stands in the file, for a value that is well-formed but impossible.
@@ -317,6 +339,10 @@ mod tests {
         check(&format!("[sip]\nbind = \"0.0.0.0:5060\"\n{AGENT}"), &[], &["line 2", "advertised"]);
         check(&format!("[turn]\ndraft_ms = 500\n{AGENT}"), &[], &["line 1", "turn", "finished_ms"]);
         check("", &[], &["agent"]);
+        let llm = |url: &str| format!("[llm]\nurl = \"{url}\"\nmodel = \"m\"\n{AGENT}");
+        check(&llm("https://llm.example/v1"), &[], &["line 2", "url", "remote = true"]);
+        check(&llm("http://127.0.0.1.example/v1"), &[], &["remote = true"]);
+        assert!(parse(&llm("http://localhost:11434/v1"), &[]).is_ok());
         check(AGENT, &[("DAUYS__SIP__BNID", "x")], &["DAUYS__SIP__BNID", "bnid", "bind"]);
         check(AGENT, &[("DAUYS__", "x")], &["DAUYS__SIP__BIND"]);
         check(AGENT, &[("DAUYS__CALLS__MAX", "many")], &["DAUYS__CALLS__MAX", "many"]);
@@ -326,7 +352,12 @@ mod tests {
     fn the_environment_wins_over_the_file() {
         let config = parse(
             &format!("[calls]\nmax = 7\n{AGENT}"),
-            &[("DAUYS__CALLS__MAX", "9"), ("DAUYS__SIP__BIND", "127.0.0.1:5070")],
+            &[
+                ("DAUYS__CALLS__MAX", "9"),
+                ("DAUYS__SIP__BIND", "127.0.0.1:5070"),
+                ("DAUYS__LLM__URL", "http://127.0.0.1:1/v1"),
+                ("DAUYS__LLM__MODEL", "m"),
+            ],
         )
         .expect("parses");
         assert_eq!(config.calls.max, 9);

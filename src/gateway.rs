@@ -13,7 +13,7 @@ use tracing::info;
 
 use crate::call::driver::{Lines, Signal, Surroundings, Think};
 use crate::call::registry::Registry;
-use crate::call::{CallConfig, CallId};
+use crate::call::{CallConfig, CallId, LlmUse};
 use crate::config::{Config, RecognizerKind};
 use crate::dialogue::Agent;
 use crate::http;
@@ -170,6 +170,12 @@ fn load_agent(path: &std::path::Path, numbers: &[String]) -> Result<LoadedAgent,
     let named = |e: models::NameError| StartError::AgentName { path: path.clone(), detail: e.to_string() };
     let language = Language::parse(agent.language()).map_err(named)?;
     let voice = VoiceName::parse(agent.voice()).map_err(named)?;
+    let manifest = models::manifest::Manifest::builtin().map_err(models::LoadError::from)?;
+    if voice.espeak().is_none() && manifest.voice(voice.as_str()).is_none() {
+        let known = manifest.voices().join(", ");
+        let detail = format!("`voice`: there is no `{voice}`; voices are {known}, or espeak:LANGUAGE");
+        return Err(StartError::AgentName { path, detail });
+    }
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(LoadedAgent { name, agent: Arc::new(agent), language, voice, numbers: numbers.to_vec() })
 }
@@ -271,7 +277,11 @@ impl Gateway {
             turn: self.config.turn,
             silence_ms: self.config.calls.silence_ms,
             duration_s_max: self.config.calls.duration_s_max,
-            llm: self.think.is_some(),
+            llm: match &self.config.llm {
+                None => LlmUse::Off,
+                Some(llm) if llm.remote => LlmUse::Remote,
+                Some(_) => LlmUse::Local,
+            },
         }
     }
 

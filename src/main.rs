@@ -53,7 +53,7 @@ struct Serve {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where the models are.
-    #[arg(long, env = "DAUYS_MODELS", value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
 

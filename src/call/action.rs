@@ -76,6 +76,8 @@ pub enum Action {
     /// The other side took the caller over, or did not.
     Transferred,
     TransferFailed,
+    /// The other side put us on hold, or took us back.
+    Held(bool),
     /// A deadline passed.
     Timeout,
     /// The other side, or the network, ended the call.
@@ -184,7 +186,6 @@ pub enum EndCause {
     Lost,
     /// The gateway is stopping.
     Shutdown,
-    Failed,
 }
 
 impl EndCause {
@@ -198,7 +199,6 @@ impl EndCause {
             Self::DurationMax => "duration_max",
             Self::Lost => "lost",
             Self::Shutdown => "shutdown",
-            Self::Failed => "failed",
         }
     }
 }

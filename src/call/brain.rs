@@ -47,8 +47,8 @@ impl Brain {
         Self { agent, dialogue, phase: Phase::Consent { asked_again: false } }
     }
 
-    /// The greeting, that an AI answers, and the question. The second value is the clause with the question:
-    /// an answer that began before it answers nothing.
+    /// The greeting, that an AI answers, and the question. The second value is the clause where the question
+    /// begins: an answer that began before it answers nothing.
     pub fn open(&self) -> (Answer, u16) {
         let mut clauses = self.agent.greeting();
         let question = u16::try_from(clauses.len()).unwrap_or(u16::MAX);

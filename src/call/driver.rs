@@ -22,6 +22,9 @@ const PLAYOUT_AHEAD: usize = 3;
 /// A caller whose media stopped for this long is gone.
 const MEDIA_LOST: Duration = Duration::from_secs(60);
 
+/// A caller who holds us may send nothing for this long.
+const HOLD_MAX: Duration = Duration::from_secs(900);
+
 /// What reaches a call from outside its shard. When the sender is dropped, the caller is gone.
 pub enum CallInput {
     Digit(char),
@@ -78,6 +81,7 @@ pub struct Driver {
     leg: Leg,
     /// RTCP shares the RTP port (RFC 5761).
     rtcp_mux: bool,
+    held: bool,
     lines: Lines,
     around: Surroundings,
     inbox: mpsc::Receiver<CallInput>,
@@ -116,6 +120,7 @@ impl Driver {
             call,
             rtcp_mux: leg.rtcp_mux,
             leg: Leg::new(now, leg),
+            held: false,
             lines,
             around,
             inbox,
@@ -147,6 +152,7 @@ impl Driver {
     pub fn start(&mut self, now: Instant) {
         info!(call = %self.id, "call started");
         self.apply(now, Action::Started);
+        self.publish();
     }
 
     /// A datagram from the network, as soon as it is there.
@@ -164,7 +170,8 @@ impl Driver {
         if self.call.deadline().is_some_and(|d| d <= now) {
             self.apply(now, Action::Timeout);
         }
-        if self.leg.stats().silent_for.is_some_and(|d| d > MEDIA_LOST) {
+        let patience = if self.held { HOLD_MAX } else { MEDIA_LOST };
+        if self.leg.stats().silent_for.is_some_and(|d| d > patience) {
             self.apply(now, Action::HungUp(EndCause::Lost));
             self.hang_up(now, EndCause::Lost);
         }
@@ -194,6 +201,8 @@ impl Driver {
                 Ok(CallInput::TransferFailed) => self.apply(now, Action::TransferFailed),
                 Ok(CallInput::Renegotiated(change)) => {
                     self.rtcp_mux = change.rtcp_mux;
+                    self.held = !change.send;
+                    self.apply(now, Action::Held(self.held));
                     self.leg.renegotiate(change);
                 }
                 Ok(CallInput::HangUp(cause)) => {
@@ -434,11 +443,12 @@ impl Driver {
         let record = self.summary.record();
         if self.ended {
             self.around.registry.ended(self.id);
-            if self.around.store.record(record).is_err() {
-                warn!(call = %self.id, "the store's queue is full; this call's record is lost");
-            }
         } else {
-            self.around.registry.update(record);
+            self.around.registry.update(record.clone());
+        }
+        // Also while it goes on: should the gateway die, its lines still belong to a call.
+        if self.around.store.record(record).is_err() {
+            warn!(call = %self.id, "the store's queue is full; this call's record is lost");
         }
     }
 }

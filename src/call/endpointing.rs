@@ -133,8 +133,12 @@ pub fn judge(text: &str, score: Option<f32>, expects: Expects, understood: bool)
     if looks_cut(text) {
         return Judgement::Unfinished;
     }
+    // The recognizer puts commas by guess: one at the end takes a judgement down by a step, no more.
+    let comma = text.trim_end().ends_with(',') && !understood;
     match score {
+        Some(s) if s >= SCORE_FINISHED && comma => Judgement::Unsure,
         Some(s) if s >= SCORE_FINISHED => Judgement::Finished,
+        _ if comma => Judgement::Unfinished,
         Some(s) if s < SCORE_UNFINISHED && !understood => Judgement::Unfinished,
         _ => Judgement::Unsure,
     }
@@ -181,14 +185,14 @@ fn digits_spoken(text: &str) -> usize {
         .sum()
 }
 
-/// A sentence that ends in a word that cannot end one, in a comma, or in a filler.
+/// A sentence that ends in a word that cannot end one, in a dash or dots, or in a filler.
 fn looks_cut(text: &str) -> bool {
     const OPEN: [&str; 34] = [
         "a", "an", "and", "at", "but", "for", "from", "i'd", "i'm", "in", "is", "like", "my", "of", "on", "or", "the",
         "to", "um", "uh", "with", "я", "и", "в", "на", "к", "с", "или", "но", "для", "мой", "моя", "эм", "хочу",
     ];
     let text = text.trim_end();
-    if text.ends_with([',', '-', '…', ':']) || text.ends_with("...") {
+    if text.ends_with(['-', '…', ':']) || text.ends_with("...") {
         return true;
     }
     let last = text.trim_end_matches(|c: char| !c.is_alphanumeric());
@@ -235,6 +239,8 @@ mod tests {
             ("What time do you open on", Some(0.9), Anything, Unfinished),
             ("I'd like to", Some(0.6), Anything, Unfinished),
             ("Um,", Some(0.9), Anything, Unfinished),
+            ("Half past ten,", Some(0.9), Anything, Unsure),
+            ("Half past ten,", Some(0.3), Anything, Unfinished),
             ("What time", Some(0.05), Anything, Unfinished),
             ("No.", Some(0.05), YesNo, Finished),
             ("My number is five five five", Some(0.9), Phone, Unfinished),
@@ -244,6 +250,7 @@ mod tests {
             assert_eq!(judge(text, score, expects, false), want, "{text} {score:?} {expects:?}");
         }
         assert_eq!(judge("I want to speak to a real person.", Some(0.05), Anything, true), Unsure);
+        assert_eq!(judge("I want to speak to a real person,", Some(0.9), Anything, true), Finished);
         assert_eq!(judge("I'd like to", Some(0.05), Anything, true), Unfinished);
     }
 }

@@ -16,7 +16,7 @@ use crate::call::mouth::{Mouth, Mouthed, Speech};
 use crate::call::timing::{Judgement, TurnRecord, ms_between};
 use crate::config::Turn;
 use crate::dialogue::{Agent, Input, Then};
-use crate::privacy::{ConsentGate, Refusal};
+use crate::privacy::{ConsentGate, Refusal, Scope};
 
 /// A recognizer that has not answered by now has failed on this utterance.
 const RECOGNITION_PATIENCE: Duration = Duration::from_secs(4);
@@ -32,7 +32,17 @@ pub struct CallConfig {
     pub silence_ms: u32,
     pub duration_s_max: u32,
     /// A language model answers what the flows do not cover.
-    pub llm: bool,
+    pub llm: LlmUse,
+}
+
+/// Whether a language model may hear a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LlmUse {
+    Off,
+    /// On this machine: nothing leaves it.
+    Local,
+    /// Elsewhere: only calls whose caller agreed that their words are kept.
+    Remote,
 }
 
 /// An answer being prepared while the caller may still go on. Nobody hears of it before the commit.
@@ -79,6 +89,7 @@ pub struct Call {
     /// The utterance began before the question: it answers nothing.
     too_early: bool,
     transfer_since: Option<Instant>,
+    held: bool,
     /// What the last turn was, to say why the call ended.
     judged: Option<Judgement>,
     /// What an LLM should have said, should it fail.
@@ -107,6 +118,7 @@ impl Call {
             question: 0,
             too_early: false,
             transfer_since: None,
+            held: false,
             judged: None,
             fallback: vec![],
             ended: false,
@@ -156,6 +168,11 @@ impl Call {
             Action::ThoughtFailed { utterance } => self.thought_failed(now, utterance),
             Action::Transferred => self.end(now, EndCause::Transferred, true),
             Action::TransferFailed => self.transfer_failed(now),
+            Action::Held(held) => {
+                self.held = held;
+                self.quiet_since = None;
+                self.fall_quiet(now);
+            }
             Action::Timeout => {}
             Action::HungUp(cause) => self.end(now, cause, false),
         }
@@ -168,7 +185,7 @@ impl Call {
         self.question = usize::from(question);
         let id = self.mouth.next_id();
         // What the law wants heard is heard: that an AI answers, and what is asked.
-        let speech = Speech::new(id, answer.clauses, answer.then).protected_until(question.saturating_add(1));
+        let speech = Speech::new(id, answer.clauses, answer.then).protected_until(u16::MAX);
         self.mouth.speak(speech, &mut self.effects);
     }
 
@@ -243,8 +260,21 @@ impl Call {
         self.ear.reset();
         self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
         self.duck(false);
-        if !self.mouth.speaking() && self.transfer_since.is_none() {
+        self.fall_quiet(now);
+    }
+
+    /// Neither side speaks: the silence is counted from here, unless there is a reason for it.
+    fn fall_quiet(&mut self, now: Instant) {
+        if !self.mouth.speaking() && !self.ear.speaking() && self.transfer_since.is_none() && !self.held {
             self.quiet_since = Some(now);
+        }
+    }
+
+    fn llm_may_hear(&self) -> bool {
+        match self.config.llm {
+            LlmUse::Off => false,
+            LlmUse::Local => true,
+            LlmUse::Remote => self.gate.permit(Scope::Transcript).is_some(),
         }
     }
 
@@ -258,7 +288,7 @@ impl Call {
         let mut brain = self.brain.clone();
         let answer = brain.hear(Input::Speech(&text));
         let mut speech = self.speech_of(&answer);
-        if answer.covered || !self.config.llm {
+        if answer.covered || !self.llm_may_hear() {
             speech.ask(1, &mut self.effects);
         }
         if let Some(draft) = &mut self.draft {
@@ -351,7 +381,7 @@ impl Call {
     }
 
     fn begin_speech(&mut self, answer: Answer, speech: Speech) {
-        if answer.covered || !self.config.llm {
+        if answer.covered || !self.llm_may_hear() {
             return self.mouth.speak(speech, &mut self.effects);
         }
         self.fallback = answer.clauses;
@@ -436,9 +466,7 @@ impl Call {
             Mouthed::Line(text) => self.remember(now, Speaker::Agent, &text),
             Mouthed::Done(Then::Listen) => {
                 self.flush_turn();
-                if !self.ear.speaking() {
-                    self.quiet_since = Some(now);
-                }
+                self.fall_quiet(now);
             }
             // The other side reports how it went; until then nobody is asked to speak.
             Mouthed::Done(Then::Transfer(target)) => {

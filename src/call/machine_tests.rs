@@ -29,7 +29,7 @@ struct Stage {
 
 impl Stage {
     #[allow(clippy::disallowed_methods)]
-    fn new(llm: bool) -> Self {
+    fn new(llm: LlmUse) -> Self {
         let began = Instant::now();
         let config = CallConfig { turn: Turn::default(), silence_ms: 7000, duration_s_max: 600, llm };
         let agent = Arc::new(Agent::parse(AGENT).expect("the demo agent"));
@@ -145,6 +145,8 @@ impl Stage {
             "key" => self.apply(Action::Digit(rest.chars().next().expect("a key"))),
             "transferred" => self.apply(Action::Transferred),
             "not-transferred" => self.apply(Action::TransferFailed),
+            "hold" => self.apply(Action::Held(true)),
+            "resume" => self.apply(Action::Held(false)),
             "bye" => self.apply(Action::HungUp(EndCause::CallerHungUp)),
             "noise" => {
                 self.caller = (String::new(), 0.5);
@@ -168,10 +170,10 @@ impl Stage {
 /// Lines with `>` happen; the others must be found in the log since the last `>`, in order.
 /// A line with `!` must not be found there.
 fn check(script: &str) {
-    check_with(script, false);
+    check_with(script, LlmUse::Off);
 }
 
-fn check_with(script: &str, llm: bool) {
+fn check_with(script: &str, llm: LlmUse) {
     let mut stage = Stage::new(llm);
     let mut at = 0;
     for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
@@ -239,12 +241,12 @@ fn a_yes_that_began_before_the_question_grants_nothing() {
     // The greeting takes seven seconds; the caller says "Yes." across its end.
     check("> start\n> wait 6600\n> speak 800 Yes.\n! turn\n> listen\nnot kept agent");
     // Over the end of the question it counts, once the question was heard.
-    check("> start\n> wait 9000\n> speak 600 Yes.\nturn 1\n> listen\nkept agent");
+    check("> start\n> wait 9000\n> speak 600 Yes.\n! turn\n> wait 2500\nturn 1\n> listen\nkept agent");
 }
 
 #[test]
 fn clauses_that_cannot_be_spoken_do_not_mute_the_call() {
-    let mut stage = Stage::new(false);
+    let mut stage = Stage::new(LlmUse::Off);
     stage.step("start");
     for index in 0..8 {
         stage.queue.clear();
@@ -354,6 +356,11 @@ fn a_caller_who_wants_a_person_is_transferred_or_served_on() {
 }
 
 #[test]
+fn a_caller_on_hold_is_not_asked_to_speak() {
+    check("> start\n> listen\n> key 2\n> listen\n> hold\n> wait 60000\n! turn\n> resume\n> wait 8000\nsilence");
+}
+
+#[test]
 fn goodbye_ends_the_call() {
     check("> start\n> listen\n> key 2\n> listen\n> speak Thank you, goodbye.\nagent:\n> listen\nhangs up: completed");
 }
@@ -361,7 +368,13 @@ fn goodbye_ends_the_call() {
 #[test]
 fn the_model_is_asked_only_for_what_the_flows_do_not_cover() {
     let opening = "> start\n> listen\n> key 1\n> listen\n";
-    check_with(&format!("{opening}> speak Who won the match last night?\nasks the model"), true);
-    check_with(&format!("{opening}> speak When are you open?\nagent:\n! asks the model"), true);
-    check_with(&format!("{opening}> speak Who won the match last night?\nagent:\n! asks the model"), false);
+    let outside = "> speak Who won the match last night?";
+    check_with(&format!("{opening}{outside}\nasks the model"), LlmUse::Local);
+    check_with(&format!("{opening}> speak When are you open?\nagent:\n! asks the model"), LlmUse::Local);
+    check_with(&format!("{opening}{outside}\nagent:\n! asks the model"), LlmUse::Off);
+    // What leaves the machine needs a yes; what stays does not.
+    let refused = opening.replace("key 1", "key 2");
+    check_with(&format!("{opening}{outside}\nasks the model"), LlmUse::Remote);
+    check_with(&format!("{refused}{outside}\nagent:\n! asks the model"), LlmUse::Remote);
+    check_with(&format!("{refused}{outside}\nasks the model"), LlmUse::Local);
 }

@@ -15,5 +15,5 @@ mod timing;
 
 pub use action::{Action, CallId, Effect, EndCause, Line, PromptLine, Sounding, Speaker};
 pub use brain::{Answer, Brain, Decision};
-pub use machine::{Call, CallConfig};
+pub use machine::{Call, CallConfig, LlmUse};
 pub use timing::{Judgement, TurnRecord, ms_between};

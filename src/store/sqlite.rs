@@ -1,7 +1,7 @@
 //! The SQLite store: one writer task behind a bounded queue, readers beside it. A failed write is
 //! counted and said, without content; the calls go on.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS lines (
     call INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, lost INTEGER NOT NULL,
     at_ms INTEGER NOT NULL, speaker TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS lines_by_call ON lines (call, seq);
+UPDATE calls SET state = 'lost' WHERE state = 'active';
+DELETE FROM lines WHERE call NOT IN (SELECT id FROM calls);
 DELETE FROM lines WHERE call IN (SELECT id FROM calls WHERE consent NOT LIKE 'granted%');
 ";
 
@@ -68,6 +70,8 @@ impl Sqlite {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|source| OpenError::Folder { path: dir.into(), source })?;
         let path = dir.join(FILE);
+        // The database keeps the file's mode for its companions; where this fails, opening says why.
+        let _ = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
         let failed = |source| OpenError::Database { path: path.clone(), source };
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -97,9 +101,9 @@ impl Sqlite {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
 
-    /// Newest first, at most `limit`.
+    /// Ended ones, newest first, at most `limit`; those in progress are the registry's.
     pub async fn calls(&self, limit: u32) -> Result<Vec<CallRecord>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM calls ORDER BY started_unix_ms DESC LIMIT ?")
+        let rows = sqlx::query("SELECT * FROM calls WHERE state <> 'active' ORDER BY started_unix_ms DESC LIMIT ?")
             .bind(limit)
             .fetch_all(&self.pool)
             .await?;
