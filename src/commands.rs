@@ -70,9 +70,9 @@ async fn serve(options: Serve) -> Result<ExitCode> {
     println!("  Call      sip:{called}@{sip}    (any SIP phone, UDP, no registration)");
     println!("  Open      http://{http}/    (calls, timings, transcripts)");
     println!("  Ask       \"What time do you open on Saturday?\"");
-    println!(
-        "  No phone? dauys console, or: dauys call sip:{called}@{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav"
-    );
+    let dauys = std::env::current_exe().map_or_else(|_| "dauys".into(), |p| p.display().to_string());
+    println!("  No phone? {dauys} console");
+    println!("            {dauys} call sip:{called}@{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav");
     println!("\nCtrl-C ends every call politely and stops.");
     stop_signal().await?;
     say("stopping: every call gets its BYE ...");

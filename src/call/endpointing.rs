@@ -120,11 +120,23 @@ impl Ear {
     }
 }
 
+/// What is known of an utterance whose caller may have finished.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    pub text: &'a str,
+    /// The turn detector's; none while it still thinks, or is not there: go by text and silence.
+    pub score: Option<f32>,
+    pub expects: Expects,
+    /// The dialogue has an answer to these words, so they are a whole request even if they do not sound like one.
+    pub understood: bool,
+    /// A number was asked for, and after these words it still is: they are its beginning.
+    pub number_open: bool,
+}
+
 /// Whether the words, the sound and what was asked say that the caller has finished.
-/// `score` is none while the detector is still thinking or not there: go by text and silence. `understood`:
-/// the dialogue has an answer to these words, so they are a whole request even if they do not sound like one.
-pub fn judge(text: &str, score: Option<f32>, expects: Expects, understood: bool) -> Judgement {
-    if expects == Expects::Phone && digits_spoken(text) < PHONE_DIGITS_MIN {
+pub fn judge(evidence: Evidence<'_>) -> Judgement {
+    let Evidence { text, score, expects, understood, number_open } = evidence;
+    if number_open {
         return Judgement::Unfinished;
     }
     if expects == Expects::YesNo && is_short(text) {
@@ -144,45 +156,8 @@ pub fn judge(text: &str, score: Option<f32>, expects: Expects, understood: bool)
     }
 }
 
-/// Subscriber numbers shorter than this are rare; the dialogue decides what is a number.
-const PHONE_DIGITS_MIN: usize = 7;
-
 fn is_short(text: &str) -> bool {
     text.split_whitespace().count() <= 3
-}
-
-/// Digits said or written, in the languages of the demo.
-fn digits_spoken(text: &str) -> usize {
-    const WORDS: [&str; 22] = [
-        "zero",
-        "oh",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ноль",
-        "один",
-        "два",
-        "три",
-        "четыре",
-        "пять",
-        "шесть",
-        "семь",
-        "восемь",
-        "девять",
-        "нуль",
-    ];
-    text.split(|c: char| !c.is_alphanumeric())
-        .map(|w| {
-            let digits = w.chars().filter(char::is_ascii_digit).count();
-            digits + usize::from(WORDS.contains(&w.to_lowercase().as_str()))
-        })
-        .sum()
 }
 
 /// A sentence that ends in a word that cannot end one, in a dash or dots, or in a filler.
@@ -231,26 +206,26 @@ mod tests {
 
     #[test]
     fn text_sound_and_question_judge_together() {
-        use Expects::{Anything, Phone, YesNo};
+        use Expects::{Anything, YesNo};
         use Judgement::{Finished, Unfinished, Unsure};
-        for (text, score, expects, want) in [
-            ("What time do you open on Saturday?", Some(0.9), Anything, Finished),
-            ("What time do you open on Saturday?", None, Anything, Unsure),
-            ("What time do you open on", Some(0.9), Anything, Unfinished),
-            ("I'd like to", Some(0.6), Anything, Unfinished),
-            ("Um,", Some(0.9), Anything, Unfinished),
-            ("Half past ten,", Some(0.9), Anything, Unsure),
-            ("Half past ten,", Some(0.3), Anything, Unfinished),
-            ("What time", Some(0.05), Anything, Unfinished),
-            ("No.", Some(0.05), YesNo, Finished),
-            ("My number is five five five", Some(0.9), Phone, Unfinished),
-            ("five five five, one two three, four five six seven", Some(0.9), Phone, Finished),
-            ("555-123-4567", Some(0.3), Phone, Unsure),
+        let evidence = |text, score| Evidence { text, score, expects: Anything, understood: false, number_open: false };
+        for (text, score, want) in [
+            ("What time do you open on Saturday?", Some(0.9), Finished),
+            ("What time do you open on Saturday?", None, Unsure),
+            ("What time do you open on", Some(0.9), Unfinished),
+            ("I'd like to", Some(0.6), Unfinished),
+            ("Um,", Some(0.9), Unfinished),
+            ("Half past ten,", Some(0.9), Unsure),
+            ("Half past ten,", Some(0.3), Unfinished),
+            ("What time", Some(0.05), Unfinished),
         ] {
-            assert_eq!(judge(text, score, expects, false), want, "{text} {score:?} {expects:?}");
+            assert_eq!(judge(evidence(text, score)), want, "{text} {score:?}");
         }
-        assert_eq!(judge("I want to speak to a real person.", Some(0.05), Anything, true), Unsure);
-        assert_eq!(judge("I want to speak to a real person,", Some(0.9), Anything, true), Finished);
-        assert_eq!(judge("I'd like to", Some(0.05), Anything, true), Unfinished);
+        let understood = |text, score| judge(Evidence { understood: true, ..evidence(text, score) });
+        assert_eq!(understood("I want to speak to a real person.", Some(0.05)), Unsure);
+        assert_eq!(understood("I want to speak to a real person,", Some(0.9)), Finished);
+        assert_eq!(understood("I'd like to", Some(0.05)), Unfinished);
+        assert_eq!(judge(Evidence { expects: YesNo, ..evidence("No.", Some(0.05)) }), Finished);
+        assert_eq!(judge(Evidence { number_open: true, ..evidence("five five five", Some(0.9)) }), Unfinished);
     }
 }

@@ -10,12 +10,12 @@ use models::{ClauseId, Job};
 
 use crate::call::action::{Action, CallId, Effect, EndCause, Line, Speaker};
 use crate::call::brain::{Answer, Brain, Decision};
-use crate::call::endpointing::{Ear, EarEvent, judge};
+use crate::call::endpointing::{Ear, EarEvent, Evidence, judge};
 use crate::call::history::History;
 use crate::call::mouth::{Mouth, Mouthed, Speech};
 use crate::call::timing::{Judgement, TurnRecord, ms_between};
 use crate::config::Turn;
-use crate::dialogue::{Agent, Input, Then};
+use crate::dialogue::{Agent, Expects, Input, Then};
 use crate::privacy::{ConsentGate, Refusal, Scope};
 
 /// A recognizer that has not answered by now has failed on this utterance.
@@ -325,8 +325,15 @@ impl Call {
     fn try_commit(&mut self, now: Instant) {
         let Some(draft) = &self.draft else { return };
         let Some((_, text)) = &draft.heard else { return };
-        let understood = draft.ahead.as_ref().is_some_and(|a| a.answer.covered);
-        let judgement = judge(text, draft.scored.map(|(_, s)| s), self.brain.expects(), understood);
+        let Some(ahead) = &draft.ahead else { return };
+        let expects = self.brain.expects();
+        let judgement = judge(Evidence {
+            text,
+            score: draft.scored.map(|(_, s)| s),
+            expects,
+            understood: ahead.answer.covered,
+            number_open: expects == Expects::Phone && ahead.brain.expects() == Expects::Phone,
+        });
         if self.ear.silence_ms() < self.ear.patience_ms(judgement) {
             return;
         }
