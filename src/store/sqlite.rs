@@ -30,6 +30,7 @@ CREATE INDEX IF NOT EXISTS lines_by_call ON lines (call, seq);
 UPDATE calls SET state = 'lost' WHERE state = 'active';
 DELETE FROM lines WHERE call NOT IN (SELECT id FROM calls);
 DELETE FROM lines WHERE call IN (SELECT id FROM calls WHERE consent NOT LIKE 'granted%');
+PRAGMA wal_checkpoint(TRUNCATE);
 ";
 
 #[derive(Debug, thiserror::Error)]
@@ -302,6 +303,41 @@ mod tests {
         store.purge(CallId(1));
         store.flush().await;
         assert!(store.transcript(CallId(1)).await.expect("reads").is_empty());
+        assert!(!bytes_in(&dir, b"zanzibar"));
+        std::fs::remove_dir_all(&dir).expect("cleans up");
+    }
+
+    /// What a gateway that died in mid-call left: the call is lost, its agreed lines are kept, strays are not.
+    #[tokio::test]
+    async fn a_crash_loses_no_agreed_line_and_keeps_no_other() {
+        let dir = std::env::temp_dir().join(format!("dauys-crash-{}", std::process::id()));
+        let line = |text: &str| Line { at_ms: 10, speaker: Speaker::Caller, text: text.into() };
+        let before = Sqlite::open(&dir).await.expect("opens");
+        for (id, consent, text) in [(1, "granted by key", "agreed"), (2, "withdrawn", "withdrawn zanzibar")] {
+            let gate = granted(id);
+            let permit = gate.permit(Scope::Transcript).expect("granted");
+            before.append(&permit, line(text)).expect("fits");
+            let record = CallRecord {
+                id: CallId(id),
+                agent: "a".into(),
+                started_unix_ms: 0,
+                ended_unix_ms: None,
+                codec: "PCMU".into(),
+                state: "active".into(),
+                consent: consent.into(),
+                media: crate::store::MediaRecord::default(),
+                turns: vec![],
+            };
+            before.record(record).expect("fits");
+        }
+        let stray = granted(3);
+        before.append(&stray.permit(Scope::Transcript).expect("granted"), line("stray zanzibar")).expect("fits");
+        before.flush().await;
+        assert!(bytes_in(&dir, b"zanzibar"), "positive control");
+        before.pool.close().await;
+        let after = Sqlite::open(&dir).await.expect("opens again");
+        assert_eq!(after.call(CallId(1)).await.expect("reads").expect("is there").state, "lost");
+        assert_eq!(after.transcript(CallId(1)).await.expect("reads").len(), 1);
         assert!(!bytes_in(&dir, b"zanzibar"));
         std::fs::remove_dir_all(&dir).expect("cleans up");
     }
