@@ -27,6 +27,9 @@ use crate::telemetry;
 /// What a refused caller is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// What each server is given to end its calls or answers.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot read the agent file {path}: {source}")]
@@ -145,8 +148,11 @@ impl Running {
     /// Ends every call with a BYE, then the servers.
     pub async fn stop(self) {
         let _ = self.gateway.stop.send(true);
-        for task in self.tasks {
-            let _ = task.await;
+        for mut task in self.tasks {
+            // A client that never finishes its request must not keep the gateway from stopping.
+            if tokio::time::timeout(STOP_PATIENCE, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         // The shards end their calls at the next tick; what they write then must still be kept.
         let patience = crate::clock::now() + Duration::from_secs(1);

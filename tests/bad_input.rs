@@ -112,6 +112,18 @@ fn garbage_on_the_sip_port_disturbs_no_call() {
 }
 
 #[test]
+fn a_client_that_never_finishes_does_not_keep_the_gateway_from_stopping() {
+    use std::io::Write as _;
+    let mut gateway = Gateway::start("half-request");
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", gateway.http)).expect("it listens");
+    client.write_all(b"GET /heal").expect("sent");
+    let (status, _) = gateway.get("/healthz");
+    assert_eq!(status, 200, "others are served meanwhile");
+    gateway.stop();
+    drop(client);
+}
+
+#[test]
 fn a_full_disk_costs_the_record_and_not_the_call() {
     // No file may grow past 50 KiB, the log included: SQLite's write-ahead log meets "disk full" in mid-call.
     let mut gateway = Gateway::start_with("full-disk", "", &["trap '' XFSZ", "ulimit -f 50"]);

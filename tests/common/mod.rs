@@ -146,7 +146,9 @@ impl Gateway {
         if !self.stopped {
             self.stopped = true;
             let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
-            let status = self.child.wait().expect("it ends");
+            let status = wait_for("the gateway to stop", Duration::from_secs(20), || {
+                self.child.try_wait().expect("its state is known")
+            });
             assert!(status.success(), "the gateway ended with {status}: {}", tail(&self.log()));
         }
     }
