@@ -15,7 +15,7 @@ DATA ?= $(HOME)/.local/share/dauys
 # More arguments for `dauys serve`, for example: make demo SERVE="--public 192.0.2.10"
 SERVE ?=
 
-.PHONY: help demo test bench check setup setup-test models lint
+.PHONY: help demo test bench setup setup-test models lint
 
 help:
 	@sed -n 's/^# \([a-z]\+  .*\)/  make \1/p' Makefile

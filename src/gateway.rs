@@ -21,6 +21,7 @@ use crate::llm;
 use crate::net::ports::Ports;
 use crate::net::shard::Shard;
 use crate::net::sip::{SipDriver, SipError, SipSocket};
+use crate::random;
 use crate::store::{OpenError, Sqlite, TranscriptStore};
 use crate::telemetry;
 
@@ -264,7 +265,7 @@ impl Gateway {
             vad: self.engines.vad(),
             turn: self.engines.turn_detector(wake).map_err(engine)?,
         };
-        let id = CallId(self.random_seed() as u64);
+        let id = CallId(random::bits() as u64);
         Ok(Admission { id, agent, shard, poked, lines, place })
     }
 
@@ -293,16 +294,6 @@ impl Gateway {
 
     pub fn shard(&self, number: usize) -> Option<&Shard> {
         self.shards.get(number)
-    }
-
-    /// From the system's generator. It was asked once at start, so a failure here is next to impossible;
-    /// a weak identifier is then better than a dropped call.
-    pub fn random_seed(&self) -> u128 {
-        let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_err() {
-            return crate::clock::unix_ms().unsigned_abs().into();
-        }
-        u128::from_le_bytes(bytes)
     }
 
     /// Resolves when the gateway is told to stop.

@@ -12,5 +12,6 @@ pub mod http;
 pub mod llm;
 pub mod net;
 pub mod privacy;
+pub mod random;
 pub mod store;
 pub mod telemetry;

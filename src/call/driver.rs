@@ -173,7 +173,7 @@ impl Driver {
         let patience = if self.held { HOLD_MAX } else { MEDIA_LOST };
         if self.leg.stats().silent_for.is_some_and(|d| d > patience) {
             self.apply(now, Action::HungUp(EndCause::Lost));
-            self.hang_up(now, EndCause::Lost);
+            self.hang_up(EndCause::Lost);
         }
     }
 
@@ -207,12 +207,12 @@ impl Driver {
                 }
                 Ok(CallInput::HangUp(cause)) => {
                     self.apply(now, Action::HungUp(cause));
-                    self.finish(now, cause);
+                    self.finish(cause);
                 }
                 Err(mpsc::error::TryRecvError::Empty) => return,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.apply(now, Action::HungUp(EndCause::CallerHungUp));
-                    return self.finish(now, EndCause::CallerHungUp);
+                    return self.finish(EndCause::CallerHungUp);
                 }
             }
         }
@@ -364,7 +364,7 @@ impl Driver {
                 self.publish();
             }
             Effect::Transfer(target) => (self.around.signal)(Signal::Transfer(target)),
-            Effect::HangUp(cause) => self.hang_up(now, cause),
+            Effect::HangUp(cause) => self.hang_up(cause),
         }
         self.say_unsaid(now);
     }
@@ -423,12 +423,12 @@ impl Driver {
         }
     }
 
-    fn hang_up(&mut self, now: Instant, cause: EndCause) {
+    fn hang_up(&mut self, cause: EndCause) {
         (self.around.signal)(Signal::HangUp);
-        self.finish(now, cause);
+        self.finish(cause);
     }
 
-    fn finish(&mut self, _now: Instant, cause: EndCause) {
+    fn finish(&mut self, cause: EndCause) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }

@@ -416,9 +416,6 @@ impl Call {
     fn respond(&mut self, now: Instant, since: Instant, input: Input<'_>, judgement: Judgement) {
         let mut brain = self.brain.clone();
         let mut answer = brain.hear(input);
-        if !answer.covered && answer.clauses.is_empty() {
-            answer.covered = true;
-        }
         let speech = self.speech_of(&answer);
         let record = TurnRecord {
             turn: 0,

@@ -18,6 +18,7 @@ use tokio::net::UdpSocket;
 use crate::caller::report::Report;
 use crate::clock;
 use crate::net::sip::leg_config;
+use crate::random;
 
 const DATAGRAM: usize = 2048;
 const TICK: Duration = Duration::from_millis(20);
@@ -76,7 +77,6 @@ struct Session<'a, P: Party> {
     endpoint: Endpoint,
     sip: UdpSocket,
     rtp: UdpSocket,
-
     local: LocalMedia,
     call: CallHandle,
     party: &'a mut P,
@@ -103,7 +103,7 @@ pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Repo
     let sip = UdpSocket::bind((own_ip, sip_port)).await?;
     let rtp = UdpSocket::bind((own_ip, 0)).await?;
     let local = LocalMedia::new(rtp.local_addr()?, 1);
-    let mut endpoint = Endpoint::new(EndpointConfig::new(sip.local_addr()?, seed()));
+    let mut endpoint = Endpoint::new(EndpointConfig::new(sip.local_addr()?, random::bits()));
     let now = clock::now();
     let request = InviteRequest {
         target: peer,
@@ -119,7 +119,6 @@ pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Repo
         endpoint,
         sip,
         rtp,
-
         local,
         call,
         party,
@@ -182,7 +181,7 @@ impl<P: Party> Session<'_, P> {
                 self.payload_type = agreed.payload_type;
                 self.codec = crate::net::sip::media_codec(agreed.codec);
                 self.report.answered(clock::now(), agreed.codec.name());
-                self.leg = Some(Leg::new(clock::now(), leg_config(&agreed, seed())));
+                self.leg = Some(Leg::new(clock::now(), leg_config(&agreed, random::bits())));
             }
             Event::Failed { status, retry_after_s, .. } => {
                 return Err(CallerError::Refused { status, retry_after_s });
@@ -262,15 +261,6 @@ impl<P: Party> Session<'_, P> {
             self.over = true;
         }
     }
-}
-
-fn seed() -> u128 {
-    let mut bytes = [0; 16];
-    // Without randomness the identifiers are still unique on this machine by time.
-    if getrandom::fill(&mut bytes).is_err() {
-        return crate::clock::unix_ms().unsigned_abs().into();
-    }
-    u128::from_le_bytes(bytes)
 }
 
 /// `sip:name@host:port` to a socket address; the name plays no part.

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::gateway::{Admission, Gateway, Refused};
 use crate::net::ports::Pair;
 use crate::net::shard::NewCall;
+use crate::random;
 
 /// Commands from calls that wait for the endpoint.
 const COMMANDS: usize = 1024;
@@ -86,7 +87,7 @@ impl SipDriver {
     pub fn new(gateway: Arc<Gateway>, socket: SipSocket) -> std::io::Result<Self> {
         let bound = socket.address()?;
         let ip = gateway.config.sip.advertised.unwrap_or(bound.ip());
-        let mut config = EndpointConfig::new(SocketAddr::new(ip, bound.port()), gateway.random_seed());
+        let mut config = EndpointConfig::new(SocketAddr::new(ip, bound.port()), random::bits());
         // The endpoint also counts calls being torn down; the gateway's own limit is the one that speaks.
         config.max_calls = gateway.config.calls.max * 2 + 16;
         let (signals, signalled) = mpsc::channel(COMMANDS);
@@ -232,7 +233,7 @@ impl SipDriver {
         signal: Box<dyn Fn(Signal) + Send>,
     ) -> bool {
         let Admission { id, agent, shard, poked, lines, place } = admission;
-        let leg = leg_config(negotiated, self.gateway.random_seed());
+        let leg = leg_config(negotiated, random::bits());
         let call = Call::new(now, id, Arc::clone(&agent.agent), clock::today(), self.gateway.call_config());
         let summary = Summary::new(id, &agent.name, negotiated.codec.name());
         self.gateway.registry.update(summary.record());

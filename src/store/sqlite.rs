@@ -160,8 +160,7 @@ async fn write_all(pool: SqlitePool, mut queue: mpsc::Receiver<Write>, mut purge
     loop {
         tokio::select! {
             write = queue.recv() => match write {
-                Some(Write::Purge(call)) => unpurged.push(call),
-                Some(write) => said(one(&pool, write).await),
+                Some(write) => said(one(&pool, write, &mut unpurged).await),
                 None => return,
             },
             _ = again.tick() => {}
@@ -184,12 +183,15 @@ async fn write_all(pool: SqlitePool, mut queue: mpsc::Receiver<Write>, mut purge
     }
 }
 
-async fn one(pool: &SqlitePool, write: Write) -> Result<(), sqlx::Error> {
+async fn one(pool: &SqlitePool, write: Write, unpurged: &mut Vec<CallId>) -> Result<(), sqlx::Error> {
     match write {
         Write::Line { call, line } => insert(pool, call, 0, line.at_ms, line.speaker.word(), &line.text).await,
         Write::Gap { call, at_ms, lost } => insert(pool, call, lost, at_ms, "", "").await,
         Write::Record(record) => upsert(pool, &record).await,
-        Write::Purge(call) => purge(pool, call).await,
+        Write::Purge(call) => {
+            unpurged.push(call);
+            Ok(())
+        }
         Write::Flush(done) => {
             let _ = done.send(());
             Ok(())

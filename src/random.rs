@@ -1,0 +1,11 @@
+//! Random bits from the system's generator, for identifiers. It is no source of keys.
+
+/// 128 random bits. The gateway asks once at start whether the generator works, so a failure here is next
+/// to impossible; a weak identifier is then better than a dropped call.
+pub fn bits() -> u128 {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        return crate::clock::unix_ms().unsigned_abs().into();
+    }
+    u128::from_le_bytes(bytes)
+}
