@@ -2,6 +2,7 @@
 
 use crate::header::{Head, NameAddr};
 use crate::message::{Builder, Message, Name};
+use crate::peer::{Peer, Transport};
 use crate::uri::Uri;
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,7 +27,7 @@ pub(crate) struct Dialog {
     target: Uri,
     routes: Vec<NameAddr>,
     /// Where their messages come from: the road back where the target cannot be reached by itself.
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 /// A request of ours, and all that is needed to cancel or acknowledge it.
@@ -40,14 +41,14 @@ pub(crate) struct Outgoing {
     pub call_id: String,
     pub cseq: u32,
     /// Where it goes.
-    pub peer: SocketAddr,
+    pub peer: Peer,
 }
 
 impl Outgoing {
     /// The headers that 8.1.1 demands. CANCEL (9.1) and the ACK of a failure (17.1.1.3) repeat those of
     /// their INVITE, branch included.
     pub fn builder(&self, method: &str, advertised: SocketAddr) -> Builder {
-        let via = format!("SIP/2.0/UDP {advertised};branch={};rport", self.branch);
+        let via = format!("SIP/2.0/{} {advertised};branch={};rport", self.peer.transport.as_str(), self.branch);
         let mut builder = Builder::request(method, &self.uri).header(Name::Via, &via).header(Name::MaxForwards, "70");
         for route in &self.routes {
             builder = builder.header(Name::Route, route);
@@ -62,7 +63,7 @@ impl Outgoing {
 
 impl Dialog {
     /// 12.1.1: the one who is called.
-    pub fn called(message: &Message<'_>, head: &Head, target: Uri, local_tag: String, peer: SocketAddr) -> Self {
+    pub fn called(message: &Message<'_>, head: &Head, target: Uri, local_tag: String, peer: Peer) -> Self {
         let value = |name| message.header(name).map(|h| h.text().into_owned()).unwrap_or_default();
         Self {
             call_id: head.call_id.clone(),
@@ -79,14 +80,7 @@ impl Dialog {
     }
 
     /// 12.1.2: the one who calls, before anybody answered. `local` and `remote` are name-addrs.
-    pub fn calling(
-        call_id: String,
-        local: &str,
-        local_tag: String,
-        remote: String,
-        target: Uri,
-        peer: SocketAddr,
-    ) -> Self {
+    pub fn calling(call_id: String, local: &str, local_tag: String, remote: String, target: Uri, peer: Peer) -> Self {
         Self {
             call_id,
             local: format!("{local};tag={local_tag}"),
@@ -138,7 +132,7 @@ impl Dialog {
     }
 
     /// Their messages come from here now.
-    pub const fn heard_from(&mut self, peer: SocketAddr) {
+    pub const fn heard_from(&mut self, peer: Peer) {
         self.peer = peer;
     }
 
@@ -192,13 +186,27 @@ impl Dialog {
     /// Where requests go without DNS: the first route or the target if it is an address that can be
     /// reached from where the peer is, else back to where the peer's messages come from. A private
     /// address behind a public one is a NAT's inside.
-    fn next_hop(&self) -> SocketAddr {
+    fn next_hop(&self) -> Peer {
         let uri = self.routes.first().map_or(&self.target, |r| &r.uri);
-        match uri.socket_addr() {
-            Some(addr) if reach(addr.ip()) >= reach(self.peer.ip()) && addr.port() != 0 => addr,
-            _ => self.peer,
+        let peer = self.peer;
+        // RFC 7118 5: a browser cannot be called back, its Contact leads nowhere.
+        if matches!(peer.transport, Transport::Ws | Transport::Wss) {
+            return peer;
+        }
+        // A stream's other end rarely repeats its transport; the road it uses is the road it has.
+        let default = if peer.transport.is_reliable() { peer.transport } else { Transport::Udp };
+        match uri.peer(default) {
+            // RFC 5923: the same host by the same transport is reached by the connection that is there.
+            Some(hop) if hop.transport == peer.transport && same_host(hop, peer) => peer,
+            Some(hop) if reach(hop.address.ip()) >= reach(peer.address.ip()) && hop.address.port() != 0 => hop,
+            _ => peer,
         }
     }
+}
+
+/// The connection to `peer` also leads to `hop`.
+fn same_host(hop: Peer, peer: Peer) -> bool {
+    peer.connection.is_some() && hop.address.ip() == peer.address.ip()
 }
 
 fn record_routes(message: &Message<'_>) -> Vec<NameAddr> {

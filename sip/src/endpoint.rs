@@ -16,12 +16,13 @@ mod tests;
 mod timeouts;
 mod transfer;
 
-pub use config::{EndpointConfig, InviteRequest, Reason, Source, Transport};
+pub use config::{EndpointConfig, InviteRequest, Reason};
 pub use event::{CallHandle, CallInfo, CommandError, EndCause, Event, Output, Stats};
 
 use crate::header::{Head, Refusal, Request, Response};
 use crate::ids::Ids;
 use crate::message::{self, Message, StartLine};
+use crate::peer::{Peer, Transport};
 use call::Call;
 use reply::Reply;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -62,12 +63,12 @@ struct Outbox {
 }
 
 impl Outbox {
-    fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    fn send(&mut self, to: Peer, bytes: Vec<u8>) {
         self.stats.sent += 1;
         self.queue.push_back(Output::Send { to, bytes });
     }
 
-    fn resend(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    fn resend(&mut self, to: Peer, bytes: Vec<u8>) {
         self.stats.retransmissions += 1;
         self.send(to, bytes);
     }
@@ -94,7 +95,7 @@ impl Endpoint {
     }
 
     /// Takes one datagram. Anything may be in it.
-    pub fn handle(&mut self, now: Instant, from: Source, bytes: &[u8]) {
+    pub fn handle(&mut self, now: Instant, from: Peer, bytes: &[u8]) {
         self.out.stats.received += 1;
         if self.out.queue.len() > self.outputs_max() {
             self.out.stats.overflow += 1;
@@ -169,19 +170,32 @@ impl Endpoint {
         1024 + 4 * self.config.max_calls
     }
 
-    /// `Contact: <sip:user@address>`.
-    fn contact(&self) -> String {
-        format!("<sip:{}@{}>", crate::text::escape_user(&self.config.contact_user), self.config.advertised)
+    /// Our own address for a peer: what Via says.
+    fn local(&self, peer: Peer) -> SocketAddr {
+        self.config.local(peer)
+    }
+
+    /// `Contact: <sip:user@address;transport=..>` for a peer. The transport is left out for UDP.
+    fn contact(&self, peer: Peer) -> String {
+        let user = crate::text::escape_user(&self.config.contact_user);
+        // RFC 7118 5.2.2: one name for both kinds of WebSocket.
+        let transport = match peer.transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
+        };
+        format!("<sip:{user}@{}{transport}>", self.local(peer))
     }
 
     /// Answers a request that cannot be read, and forgets it (RFC 3261 8.2.7).
-    fn refuse(&mut self, from: Source, message: &Message<'_>, refusal: Refusal) {
+    fn refuse(&mut self, from: Peer, message: &Message<'_>, refusal: Refusal) {
         self.out.stats.malformed += 1;
         let StartLine::Request { method, .. } = message.start else { return };
         if method == "ACK" {
             return;
         }
-        let reply = Reply::new(message, from.address, self.config.symmetric_responses);
+        let reply = Reply::new(message, from, self.config.symmetric_responses);
         let text = |name| message.header(name).map(|h| h.text().into_owned()).unwrap_or_default();
         let tag = self.ids.stateless_tag(&text(message::Name::CallId), &text(message::Name::From), 0);
         let mut builder = reply.response(refusal.status, Some(&tag));

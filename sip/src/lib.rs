@@ -2,7 +2,7 @@
 //!
 //! # The loop of a driver
 //! ```text
-//! datagram  -> endpoint.handle(now, Source::udp(from), &bytes)
+//! datagram  -> endpoint.handle(now, Peer::udp(from), &bytes)
 //! deadline  -> endpoint.handle_timeout(now)          // endpoint.deadline(): when to call it
 //! decision  -> endpoint.ring / answer / reject / hangup / invite / cancel / ...
 //! after each of them: while let Some(output) = endpoint.poll() {
@@ -46,6 +46,7 @@ pub mod header;
 mod ids;
 pub mod message;
 pub mod method;
+mod peer;
 mod private;
 pub mod sdp;
 mod text;
@@ -53,7 +54,7 @@ mod transaction;
 pub mod uri;
 
 pub use endpoint::{
-    CallHandle, CallInfo, CommandError, EndCause, Endpoint, EndpointConfig, Event, InviteRequest, Output, Reason,
-    Source, Stats, Transport,
+    CallHandle, CallInfo, CommandError, EndCause, Endpoint, EndpointConfig, Event, InviteRequest, Output, Reason, Stats,
 };
+pub use peer::{Connection, Peer, Transport};
 pub use private::Private;

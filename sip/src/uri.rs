@@ -1,5 +1,6 @@
 //! Addresses: sip and sips URIs in their parts, any other scheme as it is. It never resolves a name.
 
+use crate::peer::{Peer, Transport};
 use crate::text::unescape;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -74,12 +75,24 @@ impl Uri {
         }
     }
 
-    /// Where it points, if it says so without DNS: an address, and the port or 5060.
-    pub fn socket_addr(&self) -> Option<SocketAddr> {
+    /// Where it points, if it says so without DNS: an address, the port or the transport's own, and the
+    /// transport it names or `default` (RFC 3263 4.1; sips: is TLS whatever else it says).
+    pub fn peer(&self, default: Transport) -> Option<Peer> {
         let sip = self.sip.as_ref()?;
         let host = sip.param("maddr").unwrap_or(&sip.host);
         let ip: IpAddr = host.trim_matches(['[', ']']).parse().ok()?;
-        Some(SocketAddr::new(ip, sip.port.unwrap_or(5060)))
+        let transport = self.transport().unwrap_or(default);
+        Some(Peer::new(transport, SocketAddr::new(ip, sip.port.unwrap_or(transport.default_port()))))
+    }
+
+    /// The transport it asks for: TLS for sips:, else its `transport` parameter if we know it.
+    pub fn transport(&self) -> Option<Transport> {
+        let named = self.sip.as_ref()?.param("transport").and_then(Transport::parse);
+        match (self.scheme.as_str(), named) {
+            ("sips", Some(Transport::Ws | Transport::Wss)) => Some(Transport::Wss),
+            ("sips", _) => Some(Transport::Tls),
+            _ => named,
+        }
     }
 }
 
@@ -202,10 +215,15 @@ mod tests {
 
     #[test]
     fn addresses_without_dns() {
-        let at = |t: &str| Uri::parse(t).unwrap().socket_addr().map(|a| a.to_string());
-        assert_eq!(at("sip:a@192.0.2.1"), Some("192.0.2.1:5060".into()));
-        assert_eq!(at("sip:a@[::1]:5070"), Some("[::1]:5070".into()));
-        assert_eq!(at("sip:a@h;maddr=192.0.2.9"), Some("192.0.2.9:5060".into()));
-        assert_eq!(at("sip:a@example.com"), None);
+        let at = |t: &str| {
+            let peer = Uri::parse(t).unwrap().peer(Transport::Udp);
+            peer.map_or("none".into(), |p| format!("{} {}", p.transport.as_str(), p.address))
+        };
+        assert_eq!(at("sip:a@192.0.2.1"), "UDP 192.0.2.1:5060");
+        assert_eq!(at("sip:a@[::1]:5070;transport=TCP"), "TCP [::1]:5070");
+        assert_eq!(at("sip:a@h;maddr=192.0.2.9"), "UDP 192.0.2.9:5060");
+        assert_eq!(at("sips:a@192.0.2.1;transport=tcp"), "TLS 192.0.2.1:5061");
+        assert_eq!(at("sip:a@192.0.2.1;transport=wss"), "WSS 192.0.2.1:443");
+        assert_eq!(at("sip:a@example.com"), "none");
     }
 }

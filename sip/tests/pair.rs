@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
-use sip::{CallHandle, Endpoint, EndpointConfig, Event, Output, Source};
+use sip::{CallHandle, Endpoint, EndpointConfig, Event, Output, Peer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ impl World {
             if road == Some(next) {
                 let (_, (to, bytes)) = self.road.pop_first().unwrap();
                 let from: SocketAddr = addr(ADDRESSES[1 - to]);
-                self.ends[to].handle(self.now, Source::udp(from), &bytes);
+                self.ends[to].handle(self.now, Peer::udp(from), &bytes);
             } else if plan == Some(next) {
                 let (_, step) = self.plan.pop_first().unwrap();
                 self.act(step);
@@ -112,7 +112,7 @@ impl World {
         while let Some(output) = self.ends[i].poll() {
             match output {
                 Output::Send { to, bytes } => {
-                    assert_eq!(to, addr(ADDRESSES[1 - i]));
+                    assert_eq!(to.address, addr(ADDRESSES[1 - i]));
                     self.post(1 - i, bytes);
                 }
                 Output::Event(event) => {

@@ -3,7 +3,7 @@
 
 mod support;
 use sip::message::{self, Name, StartLine};
-use sip::{CallHandle, Endpoint, EndpointConfig, Event, Output, Source};
+use sip::{CallHandle, Endpoint, EndpointConfig, Event, Output, Peer};
 use std::net::SocketAddr;
 use std::time::Instant;
 use support::{SDP, addr, base, us};
@@ -29,14 +29,14 @@ impl Case {
             "{method} sip:agent@192.0.2.1 SIP/2.0\r\n{via}From: <sip:a@b>;tag=f\r\nTo: {to}\r\nCall-ID: r\r\n\
              CSeq: {cseq} {method}\r\n{headers}Content-Type: application/sdp\r\n\r\n{body}"
         );
-        self.endpoint.handle(self.now, Source::udp(self.source), text.as_bytes());
+        self.endpoint.handle(self.now, Peer::udp(self.source), text.as_bytes());
         self.drain();
     }
 
     fn drain(&mut self) {
         while let Some(output) = self.endpoint.poll() {
             match output {
-                Output::Send { to, bytes } => self.sent.push((to, bytes)),
+                Output::Send { to, bytes } => self.sent.push((to.address, bytes)),
                 Output::Event(event) => {
                     if let Event::Incoming { call, .. } = event {
                         self.call = Some(call);
@@ -132,11 +132,11 @@ fn the_route_of_a_caller_is_reversed() {
         text(Name::From),
         text(Name::CallId)
     );
-    endpoint.handle(now, Source::udp(addr("192.0.2.10:5060")), ok.as_bytes());
+    endpoint.handle(now, Peer::udp(addr("192.0.2.10:5060")), ok.as_bytes());
     let Some(Output::Send { to, bytes }) = endpoint.poll() else { panic!("no ACK") };
     let ack = message::parse(&bytes).unwrap();
     let routes: Vec<String> = ack.all(Name::Route).map(|h| h.text().into_owned()).collect();
-    assert_eq!(to, addr("203.0.113.8:5060"));
+    assert_eq!(to.address, addr("203.0.113.8:5060"));
     assert_eq!(routes, ["<sip:203.0.113.8;lr>", "<sip:203.0.113.9;lr>"]);
 }
 
@@ -183,8 +183,8 @@ fn nothing_private_is_printed() {
         "INVITE sip:+77010000001@192.0.2.1 SIP/2.0\r\n{headers}From: \"Aru\" <sip:+77012345678@b>;tag=f\r\nTo: <sip:t@b>\r\n\
          Call-ID: secret-id\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n\r\n{SDP}"
     );
-    let mut shown = format!("{:?} {:?}", message::parse(text.as_bytes()).unwrap(), Source::udp(case.source));
-    case.endpoint.handle(case.now, Source::udp(case.source), text.as_bytes());
+    let mut shown = format!("{:?} {:?}", message::parse(text.as_bytes()).unwrap(), Peer::udp(case.source));
+    case.endpoint.handle(case.now, Peer::udp(case.source), text.as_bytes());
     let mut info = None;
     while let Some(output) = case.endpoint.poll() {
         shown.push_str(&format!("{output:?}"));

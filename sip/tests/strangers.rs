@@ -3,7 +3,7 @@
 
 mod support;
 use proptest::prelude::*;
-use sip::{Endpoint, EndpointConfig, Event, Output, Source, header, message, sdp};
+use sip::{Endpoint, EndpointConfig, Event, Output, Peer, header, message, sdp};
 use std::time::{Duration, Instant};
 use support::{SDP, addr, base, invite_request, us};
 
@@ -65,7 +65,7 @@ fn read_all(bytes: &[u8]) {
     }
     let _ = (header::NameAddr::parse_list(&text), header::Via::parse_list(&text), header::reason(&text));
     let _ = header::token_params(&text);
-    let _ = (header::content_type(&text), sip::uri::Uri::parse(&text).map(|u| (u.user(), u.socket_addr())));
+    let _ = (header::content_type(&text), sip::uri::Uri::parse(&text).map(|u| (u.user(), u.peer(sip::Transport::Udp))));
 }
 
 /// One endpoint that lives through many inputs, with a user that reacts to everything.
@@ -85,7 +85,7 @@ impl Life {
     }
 
     fn handle(&mut self, bytes: &[u8]) {
-        self.endpoint.handle(self.now, Source::udp(addr("192.0.2.10:5060")), bytes);
+        self.endpoint.handle(self.now, Peer::udp(addr("192.0.2.10:5060")), bytes);
         self.react();
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(bytes.len() as u64 + 1);
         self.now += Duration::from_millis(self.dice >> 52);
@@ -186,12 +186,12 @@ fn a_flood_of_strangers_is_bounded() {
     for n in 0..20_000u32 {
         let text = String::from_utf8(invite()).unwrap();
         let text = text.replace("z9hG4bKp1", &format!("z9hG4bK{n}")).replace("call-1", &format!("flood-{n}"));
-        endpoint.handle(now, Source::udp(addr("203.0.113.1:5060")), text.as_bytes());
+        endpoint.handle(now, Peer::udp(addr("203.0.113.1:5060")), text.as_bytes());
         let options = format!(
             "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKo{n}\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\n\
              Call-ID: o{n}\r\nCSeq: 1 OPTIONS\r\n\r\n"
         );
-        endpoint.handle(now, Source::udp(addr("203.0.113.2:5060")), options.as_bytes());
+        endpoint.handle(now, Peer::udp(addr("203.0.113.2:5060")), options.as_bytes());
         while let Some(output) = endpoint.poll() {
             if let Output::Send { bytes, .. } = output {
                 refused += usize::from(bytes.starts_with(b"SIP/2.0 503"));
@@ -209,7 +209,7 @@ fn nobody_polls_and_nothing_grows() {
     let mut endpoint = Endpoint::new(EndpointConfig::new(us(), 1));
     let now = base();
     for _ in 0..10_000 {
-        endpoint.handle(now, Source::udp(addr("203.0.113.1:5060")), b"OPTIONS sip:a SIP/2.0\r\nVia: x\r\n\r\n");
+        endpoint.handle(now, Peer::udp(addr("203.0.113.1:5060")), b"OPTIONS sip:a SIP/2.0\r\nVia: x\r\n\r\n");
     }
     let outputs = std::iter::from_fn(|| endpoint.poll()).count();
     assert!(outputs < 2_500, "{outputs}");
@@ -232,11 +232,11 @@ fn garbage_is_counted_and_unanswered() {
         &vec![b'x'; 70_000],
     ];
     for bytes in inputs {
-        endpoint.handle(base(), Source::udp(addr("203.0.113.1:5060")), bytes);
+        endpoint.handle(base(), Peer::udp(addr("203.0.113.1:5060")), bytes);
         assert!(endpoint.poll().is_none());
     }
     let stats = endpoint.stats();
     assert_eq!((stats.received, stats.keepalives, stats.garbage, stats.malformed), (9, 4, 4, 1));
-    endpoint.handle(base(), Source::udp(addr("203.0.113.1:5060")), &huge);
+    endpoint.handle(base(), Peer::udp(addr("203.0.113.1:5060")), &huge);
     assert!(matches!(endpoint.poll(), Some(Output::Send { bytes, .. }) if bytes.starts_with(b"SIP/2.0 513")));
 }

@@ -3,7 +3,7 @@
 
 use sip::header::{Request, Response};
 use sip::message::{self, StartLine};
-use sip::{Endpoint, EndpointConfig, Output, Source};
+use sip::{Endpoint, EndpointConfig, Output, Peer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -121,13 +121,13 @@ fn a_live_endpoint_answers_as_the_rfc_says() {
         let bytes = std::fs::read(folder.join(format!("{file}.dat"))).unwrap();
         let here: SocketAddr = "192.0.2.200:5060".parse().unwrap();
         let mut endpoint = Endpoint::new(EndpointConfig::new(here, 1));
-        endpoint.handle(Instant::now(), Source::udp("192.0.2.7:5070".parse().unwrap()), &bytes);
+        endpoint.handle(Instant::now(), Peer::udp("192.0.2.7:5070".parse().unwrap()), &bytes);
         let mut got = "-".to_owned();
         while let Some(output) = endpoint.poll() {
             match output {
                 Output::Event(_) => got = "incoming".to_owned(),
                 Output::Send { to, bytes } => {
-                    assert_eq!(to.to_string(), "192.0.2.7:5070", "{file}");
+                    assert_eq!(to.address.to_string(), "192.0.2.7:5070", "{file}");
                     let framed = message::parse(&bytes).unwrap();
                     let StartLine::Response { status, .. } = framed.start else { panic!("{file}: a request") };
                     if status >= 200 {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use media::rtp::Packet;
 use media::{Digit, FramePool, Leg};
 use sip::sdp::{self, LocalMedia};
-use sip::{CallHandle, Endpoint, EndpointConfig, Event, InviteRequest, Output, Source};
+use sip::{CallHandle, Endpoint, EndpointConfig, Event, InviteRequest, Output, Peer};
 use tokio::net::UdpSocket;
 
 use crate::caller::report::Report;
@@ -106,7 +106,7 @@ pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Repo
     let mut endpoint = Endpoint::new(EndpointConfig::new(sip.local_addr()?, random::bits()));
     let now = clock::now();
     let request = InviteRequest {
-        target: peer,
+        targets: vec![sip::Peer::udp(peer)],
         to: options.target.clone(),
         from_user: "dauys-call".into(),
         from_display: None,
@@ -146,7 +146,7 @@ impl<P: Party> Session<'_, P> {
             let deadline = self.endpoint.deadline().unwrap_or(end);
             tokio::select! {
                 received = self.sip.recv_from(&mut signalling) => if let Ok((len, from)) = received {
-                    self.endpoint.handle(clock::now(), Source::udp(from), &signalling[..len]);
+                    self.endpoint.handle(clock::now(), Peer::udp(from), &signalling[..len]);
                 },
                 received = self.rtp.recv_from(&mut media) => if let Ok((len, from)) = received {
                     self.datagram(clock::now(), from, &media[..len]);
@@ -166,7 +166,7 @@ impl<P: Party> Session<'_, P> {
     async fn outputs(&mut self) -> Result<(), CallerError> {
         while let Some(output) = self.endpoint.poll() {
             match output {
-                Output::Send { to, bytes } => drop(self.sip.send_to(&bytes, to).await),
+                Output::Send { to, bytes } => drop(self.sip.send_to(&bytes, to.address).await),
                 Output::Event(event) => self.event(event)?,
             }
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use media::{LegChange, LegConfig};
 use sip::sdp::{self, LocalMedia, Negotiated};
-use sip::{CallHandle, CallInfo, Endpoint, EndpointConfig, Event, Output, Source};
+use sip::{CallHandle, CallInfo, Endpoint, EndpointConfig, Event, Output, Peer};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
@@ -117,7 +117,7 @@ impl SipDriver {
             tokio::select! {
                 // An error here is a past datagram's ICMP; the socket itself is fine.
                 received = self.socket.recv_from(&mut datagram) => if let Ok((len, from)) = received {
-                    self.endpoint.handle(clock::now(), Source::udp(from), &datagram[..len]);
+                    self.endpoint.handle(clock::now(), Peer::udp(from), &datagram[..len]);
                 },
                 () = until(deadline) => self.endpoint.handle_timeout(clock::now()),
                 Some((call, signal)) = self.signalled.recv() => self.signal(call, signal),
@@ -134,7 +134,7 @@ impl SipDriver {
             match output {
                 Output::Send { to, bytes } => {
                     // UDP may lose it anyway; the transaction's timers make up for it.
-                    let _ = self.socket.send_to(&bytes, to).await;
+                    let _ = self.socket.send_to(&bytes, to.address).await;
                 }
                 Output::Event(event) => self.event(clock::now(), event),
             }
@@ -195,7 +195,8 @@ impl SipDriver {
         };
         let body = negotiated.as_ref().map_or_else(|| sdp::offer(&local), |n| n.body.clone());
         self.endpoint.answer(now, call, &body).map_err(|_| Refused::Gone)?;
-        self.waiting.insert(call, Waiting { admission, sockets, local, peer: *info.source.expose(), negotiated });
+        self.waiting
+            .insert(call, Waiting { admission, sockets, local, peer: info.source.expose().address, negotiated });
         Ok(())
     }
 
@@ -335,7 +336,7 @@ impl SipDriver {
             let next = self.endpoint.deadline().map_or(until_then, |d| d.min(until_then));
             tokio::select! {
                 received = self.socket.recv_from(&mut datagram) => if let Ok((len, from)) = received {
-                    self.endpoint.handle(clock::now(), Source::udp(from), &datagram[..len]);
+                    self.endpoint.handle(clock::now(), Peer::udp(from), &datagram[..len]);
                 },
                 () = until(Some(next)) => self.endpoint.handle_timeout(clock::now()),
             }

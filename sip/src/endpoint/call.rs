@@ -5,9 +5,9 @@ use super::reply::Reply;
 use super::table::Key;
 use super::transfer::Transfer;
 use crate::dialog::Dialog;
+use crate::peer::Peer;
 use crate::sdp::Session;
 use crate::transaction::{T1, T1_64, T2};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub(super) struct Call {
@@ -91,7 +91,7 @@ pub(super) struct OurReinvite {
 /// A 2xx to an INVITE, sent again until its ACK (RFC 3261 13.3.1.4).
 pub(super) struct Repeat {
     pub bytes: Vec<u8>,
-    pub to: SocketAddr,
+    pub to: Peer,
     pub cseq: u32,
     /// The 200 carried our offer: the ACK brings the answer.
     pub has_our_offer: bool,
@@ -109,7 +109,7 @@ pub(super) enum RepeatStep {
 }
 
 impl Repeat {
-    pub fn new(now: Instant, bytes: Vec<u8>, to: SocketAddr, cseq: u32) -> Self {
+    pub fn new(now: Instant, bytes: Vec<u8>, to: Peer, cseq: u32) -> Self {
         let (resend_at, until) = (now + T1, now + T1_64);
         Self { bytes, to, cseq, has_our_offer: false, is_first: true, resend_at, interval: T1, until }
     }

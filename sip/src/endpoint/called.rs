@@ -51,12 +51,12 @@ impl Endpoint {
         let dialog_key = self.dialog_key(&request.head.call_id, &local_tag);
         let contact = request.head.contacts.first().unwrap_or(&request.head.from);
         let target = contact.uri.clone();
-        let dialog = Dialog::called(&request.message, &request.head, target, local_tag, from.address);
+        let dialog = Dialog::called(&request.message, &request.head, target, local_tag, from);
         // 17.2.1: 100 at once, without a tag (8.2.6.2).
         let trying = reply.response(100, None).finish();
         let peer = reply.peer;
         self.out.send(peer, trying.clone());
-        let machine = Machine::InviteServer(InviteServer::new(trying));
+        let machine = Machine::InviteServer(InviteServer::new(trying, peer.transport));
         let mut entry = Entry::server(machine, key, peer, None);
         entry.merge = Some(merge);
         let Some(tx) = self.remember(entry) else { return };
@@ -70,7 +70,7 @@ impl Endpoint {
             entry.call = Some(id);
         }
         self.arm(id);
-        let info = Box::new(call_info(request, from.address));
+        let info = Box::new(call_info(request, from));
         self.out.event(Event::Incoming { call: CallHandle(id), offer, info });
     }
 
@@ -165,11 +165,11 @@ impl Endpoint {
         };
         let Asked { request, key, reply, .. } = asked;
         let trying = reply.response(100, None).finish();
-        let machine = Machine::InviteServer(InviteServer::new(trying.clone()));
+        let machine = Machine::InviteServer(InviteServer::new(trying.clone(), reply.peer.transport));
         let entry = Entry::server(machine, key, reply.peer, Some(id));
         let peer = reply.peer;
         let Some(tx) = self.remember(entry) else {
-            let asked = Asked { request, from: super::Source::udp(peer), key, reply };
+            let asked = Asked { request, from: peer, key, reply };
             return self.answer_stateless(&asked, 503);
         };
         self.out.send(peer, trying);
@@ -189,7 +189,7 @@ impl Endpoint {
             builder = builder.header(Name::RetryAfter, &(self.ids.next() % 11).to_string());
         }
         let bytes = builder.finish();
-        let machine = Machine::InviteServer(InviteServer::new(Vec::new()));
+        let machine = Machine::InviteServer(InviteServer::new(Vec::new(), asked.reply.peer.transport));
         let peer = asked.reply.peer;
         match self.remember(Entry::server(machine, asked.key, peer, None)) {
             Some(tx) => self.respond_invite(now, tx, status, bytes),
@@ -219,8 +219,8 @@ impl Endpoint {
 
     /// 180 to a waiting call.
     pub(super) fn send_ringing(&mut self, now: Instant, id: u64) {
-        let contact = self.contact();
         let Some(Call { phase: Phase::Incoming(incoming), dialog, .. }) = self.calls.get(&id) else { return };
+        let contact = self.contact(incoming.reply.peer);
         let builder = incoming.reply.dialog_response(180, &dialog.local_tag, &contact);
         let bytes = self.signed(builder).finish();
         let tx = incoming.tx;
@@ -233,13 +233,13 @@ impl Endpoint {
 
     /// 200 to a waiting call or a re-INVITE, repeated until its ACK.
     pub(super) fn send_ok(&mut self, now: Instant, id: u64, sdp: &str) {
-        let contact = self.contact();
         let Some(call) = self.calls.get(&id) else { return };
         let (reply, tx, cseq, has_offer) = match (&call.phase, &call.theirs) {
             (Phase::Incoming(i), _) => (&i.reply, i.tx, i.cseq, i.has_offer),
             (_, Some(theirs)) => (&theirs.reply, theirs.tx, theirs.cseq, theirs.has_offer),
             _ => return,
         };
+        let contact = self.contact(reply.peer);
         let builder = reply.dialog_response(200, &call.dialog.local_tag, &contact).header(Name::Allow, ALLOW);
         let bytes = self.signed(builder).finish_with("application/sdp", sdp.as_bytes());
         let mut repeat = Repeat::new(now, bytes.clone(), reply.peer, cseq);
@@ -269,7 +269,7 @@ impl Endpoint {
     }
 }
 
-fn call_info(request: &Request<'_>, source: std::net::SocketAddr) -> CallInfo {
+fn call_info(request: &Request<'_>, source: crate::peer::Peer) -> CallInfo {
     let head = &request.head;
     let text = |name| request.message.header(name).map(|h| h.text().into_owned());
     let identity = text(Name::PAssertedIdentity).and_then(|t| NameAddr::parse_list(&t));

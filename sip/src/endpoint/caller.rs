@@ -24,18 +24,19 @@ impl Endpoint {
         if target.sip().is_none_or(|s| s.headers.is_some()) {
             return Err(CommandError::BadUri);
         }
+        let Some(first) = request.targets.first().copied() else { return Err(CommandError::NoTarget) };
         if self.calls.len() >= self.config.max_calls || self.table.len() >= self.config.max_transactions {
             return Err(CommandError::Full);
         }
         let (call_id, local_tag) = (self.ids.call_id(), self.ids.tag());
         let mut local = request.from_display.as_deref().map(|d| quote(d) + " ").unwrap_or_default();
-        local.push_str(&format!("<sip:{}@{}>", escape_user(&request.from_user), self.config.advertised));
+        local.push_str(&format!("<sip:{}@{}>", escape_user(&request.from_user), self.local(first)));
         let remote = format!("<{}>", target.as_str());
         let dialog_key = self.dialog_key(&call_id, &local_tag);
-        let mut dialog = Dialog::calling(call_id, &local, local_tag, remote, target, request.target);
+        let mut dialog = Dialog::calling(call_id, &local, local_tag, remote, target, first);
         let mut outgoing = dialog.outgoing(self.ids.branch());
         // The driver resolved where it goes first; the URI's host is for them.
-        outgoing.peer = request.target;
+        outgoing.peer = first;
         let until = now + self.config.answer_within;
         let calling = Calling { tx: 0, until, is_heard: false, cancel: Cancel::No, sdp: None };
         let id = self.add_call(Call::new(dialog, dialog_key, Phase::Calling(calling), true));
@@ -60,8 +61,8 @@ impl Endpoint {
         headers: &[(String, String)],
     ) -> Option<u64> {
         let mut builder = outgoing
-            .builder("INVITE", self.config.advertised)
-            .header(Name::Contact, &self.contact())
+            .builder("INVITE", self.local(outgoing.peer))
+            .header(Name::Contact, &self.contact(outgoing.peer))
             .header(Name::Allow, ALLOW)
             .header(Name::Accept, "application/sdp");
         builder = self.named(builder);
@@ -71,7 +72,8 @@ impl Endpoint {
         let bytes = builder.finish_with("application/sdp", sdp.as_bytes());
         let key = self.client_key(&outgoing.branch, "INVITE");
         let peer = outgoing.peer;
-        let mut entry = Entry::server(Machine::InviteClient(InviteClient::new(now)), key, peer, Some(id));
+        let mut entry =
+            Entry::server(Machine::InviteClient(InviteClient::new(now, peer.transport)), key, peer, Some(id));
         entry.purpose = purpose;
         entry.request.clone_from(&bytes);
         entry.outgoing = Some(Box::new(outgoing));
@@ -90,7 +92,7 @@ impl Endpoint {
         purpose: Purpose,
         reason: Option<&Reason>,
     ) {
-        let mut builder = self.named(outgoing.builder(method, self.config.advertised));
+        let mut builder = self.named(outgoing.builder(method, self.local(outgoing.peer)));
         if let Some(reason) = reason {
             let mut value = format!("{};cause={}", reason.protocol, reason.cause);
             if let Some(text) = &reason.text {
@@ -117,7 +119,12 @@ impl Endpoint {
         bytes: Vec<u8>,
     ) -> Option<u64> {
         let key = self.client_key(&outgoing.branch, method);
-        let mut entry = Entry::server(Machine::RequestClient(RequestClient::new(now)), key, outgoing.peer, call);
+        let mut entry = Entry::server(
+            Machine::RequestClient(RequestClient::new(now, outgoing.peer.transport)),
+            key,
+            outgoing.peer,
+            call,
+        );
         entry.purpose = purpose;
         entry.request.clone_from(&bytes);
         self.out.send(outgoing.peer, bytes);
@@ -201,7 +208,7 @@ impl Endpoint {
     }
 
     fn send_ack(&mut self, tx: u64, outgoing: &Outgoing, response: &Response<'_>) {
-        let bytes = outgoing.builder("ACK", self.config.advertised).finish();
+        let bytes = outgoing.builder("ACK", self.local(outgoing.peer)).finish();
         if let Some(entry) = self.table.get_mut(tx) {
             let remote_tag = response.head.to.tag().map(str::to_owned);
             entry.acks.push(Ack { remote_tag, bytes: bytes.clone(), to: outgoing.peer });

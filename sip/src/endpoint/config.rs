@@ -1,5 +1,6 @@
 //! What an endpoint is told before it starts: addresses, limits, seed. It never reads a file or the environment.
 
+use crate::peer::Peer;
 use crate::private::Private;
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +12,9 @@ pub struct EndpointConfig {
     /// What peers are told in Via and Contact. A socket bound to a wildcard (`0.0.0.0`, `[::]`) has no
     /// address to tell: put the address peers reach here, never the wildcard itself.
     pub advertised: SocketAddr,
+    /// What peers of other transports, or of the other IP family, are told: where else we listen. A peer
+    /// on a road without a listener of its own is told `advertised`.
+    pub listeners: Vec<Peer>,
     /// The user part of our Contact.
     pub contact_user: String,
     /// Sent as Server (responses) and User-Agent (requests); empty: sent nowhere.
@@ -41,6 +45,7 @@ impl EndpointConfig {
     pub fn new(advertised: SocketAddr, seed: u128) -> Self {
         Self {
             advertised,
+            listeners: Vec::new(),
             contact_user: "dauys".to_owned(),
             user_agent: concat!("dauys/", env!("CARGO_PKG_VERSION")).to_owned(),
             seed,
@@ -54,6 +59,21 @@ impl EndpointConfig {
     }
 }
 
+impl EndpointConfig {
+    /// Our own address as `peer` is told it.
+    pub(crate) fn local(&self, peer: Peer) -> SocketAddr {
+        let main = Peer::udp(self.advertised);
+        let listeners = || std::iter::once(&main).chain(&self.listeners).filter(|l| l.transport == peer.transport);
+        let same_family = |l: &&Peer| l.address.is_ipv4() == peer.address.is_ipv4();
+        listeners().find(same_family).or_else(|| listeners().next()).map_or(self.advertised, |l| l.address)
+    }
+
+    /// Is it an address that we write into a Via?
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
+        address == self.advertised || self.listeners.iter().any(|l| l.address == address)
+    }
+}
+
 impl fmt::Debug for EndpointConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndpointConfig")
@@ -64,41 +84,12 @@ impl fmt::Debug for EndpointConfig {
     }
 }
 
-/// The kind of road a message came by. The next transports join here.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Hash)]
-#[non_exhaustive]
-pub enum Transport {
-    /// One datagram, one message.
-    Udp,
-}
-
-/// Where a message came from.
-#[derive(Copy, Clone, PartialEq, Eq, Hash)]
-pub struct Source {
-    /// The peer's address as the socket saw it.
-    pub address: SocketAddr,
-    /// The road it came by.
-    pub transport: Transport,
-}
-
-impl Source {
-    /// A datagram from `address`.
-    pub const fn udp(address: SocketAddr) -> Self {
-        Self { address, transport: Transport::Udp }
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("transport", &self.transport).finish_non_exhaustive()
-    }
-}
-
 /// An outgoing call.
 #[derive(Clone)]
 pub struct InviteRequest {
-    /// Where the datagrams go first (names are resolved by the driver, never here).
-    pub target: SocketAddr,
+    /// Where it goes (names are resolved by the driver, never here): the first that can be reached
+    /// (RFC 3263 4.3). At least one.
+    pub targets: Vec<Peer>,
     /// The Request-URI, also To: `sip:user@host[:port]`.
     pub to: String,
     /// The user part of our From.

@@ -1,10 +1,10 @@
 //! What an endpoint says to its driver: datagrams and events. Printing one for debugging never shows a person's data.
 
 use super::config::Reason;
+use crate::peer::Peer;
 use crate::private::Private;
 use crate::sdp::Session;
 use std::fmt;
-use std::net::SocketAddr;
 
 /// One call of one endpoint; never reused.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -12,10 +12,10 @@ pub struct CallHandle(pub(crate) u64);
 
 /// What [`Endpoint::poll`](crate::Endpoint::poll) yields.
 pub enum Output {
-    /// Send this datagram.
+    /// Send this message.
     Send {
-        /// To whom.
-        to: SocketAddr,
+        /// Where to.
+        to: Peer,
         /// The message.
         bytes: Vec<u8>,
     },
@@ -171,7 +171,7 @@ pub struct CallInfo {
     /// User-Agent, if present.
     pub user_agent: Option<Private<String>>,
     /// Where the INVITE came from.
-    pub source: Private<SocketAddr>,
+    pub source: Private<Peer>,
 }
 
 impl fmt::Debug for CallInfo {
@@ -238,6 +238,9 @@ pub enum CommandError {
     /// The URI is not one that this command takes: sip: or sips:, for `refer` also tel:.
     #[error("the address is not a sip: or sips: URI (or tel:, for a transfer), or has parts it may not have")]
     BadUri,
+    /// `targets` is empty: the name was not resolved.
+    #[error("there is nowhere to send it")]
+    NoTarget,
     /// The status is outside what the command may send.
     #[error("the status must be a final failure, 300 to 699")]
     BadStatus,

@@ -2,6 +2,7 @@
 
 use crate::header::Via;
 use crate::message::{Builder, Message, Name};
+use crate::peer::Peer;
 use crate::text::split_outside;
 use std::net::SocketAddr;
 
@@ -14,22 +15,22 @@ pub(super) struct Reply {
     to_has_tag: bool,
     record_routes: Vec<Vec<u8>>,
     /// Where the response goes.
-    pub peer: SocketAddr,
+    pub peer: Peer,
 }
 
 impl Reply {
     /// `symmetric`: back to the source port even without `rport`.
-    pub fn new(message: &Message<'_>, source: SocketAddr, symmetric: bool) -> Self {
+    pub fn new(message: &Message<'_>, source: Peer, symmetric: bool) -> Self {
         let mut vias: Vec<Vec<u8>> = message.all(Name::Via).map(|h| h.value.to_vec()).collect();
         let mut peer = source;
         if let Some(top) = vias.first_mut() {
             let text = String::from_utf8_lossy(top).into_owned();
-            if let Some((stamped, via)) = stamp(&text, source) {
+            if let Some((stamped, via)) = stamp(&text, source.address) {
                 *top = stamped.into_bytes();
                 // RFC 3261 18.2.2, RFC 3581 4. maddr is not followed: it would let a stranger aim
                 // our answers at others.
-                if !symmetric && via.params.get("rport").is_none() {
-                    peer.set_port(via.port.unwrap_or(5060));
+                if !symmetric && !source.transport.is_reliable() && via.params.get("rport").is_none() {
+                    peer.address.set_port(via.port.unwrap_or(5060));
                 }
             }
         }

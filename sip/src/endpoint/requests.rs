@@ -2,7 +2,7 @@
 
 use super::body::{self, Press};
 use super::call::Phase;
-use super::config::Source;
+
 use super::event::{CallHandle, EndCause, Event};
 use super::reply::Reply;
 use super::table::{Entry, Key, Machine};
@@ -10,6 +10,7 @@ use super::{ALLOW, Endpoint};
 use crate::header::{Request, reason, tokens};
 use crate::message::{Builder, Name};
 use crate::method::Method;
+use crate::peer::Peer;
 use crate::private::Private;
 use crate::transaction::RequestServer;
 use std::time::Instant;
@@ -17,13 +18,13 @@ use std::time::Instant;
 /// A request on its way through the rules.
 pub(super) struct Asked<'r, 'm> {
     pub request: &'r Request<'m>,
-    pub from: Source,
+    pub from: Peer,
     pub key: Key,
     pub reply: Reply,
 }
 
 impl Endpoint {
-    pub(super) fn on_request(&mut self, now: Instant, from: Source, request: &Request<'_>) {
+    pub(super) fn on_request(&mut self, now: Instant, from: Peer, request: &Request<'_>) {
         let method = request.method.as_str();
         let key = self.server_key(&request.message, request.uri.as_str(), &request.head, method);
         if request.method == Method::Ack {
@@ -32,7 +33,7 @@ impl Endpoint {
         if let Some(tx) = self.table.find(&key) {
             return self.on_request_again(tx);
         }
-        let reply = Reply::new(&request.message, from.address, self.config.symmetric_responses);
+        let reply = Reply::new(&request.message, from, self.config.symmetric_responses);
         let asked = Asked { request, from, key, reply };
         match request.head.to.tag() {
             _ if request.method == Method::Cancel => self.on_cancel(now, asked),
@@ -86,7 +87,7 @@ impl Endpoint {
             return self.answer_stateless(&asked, 500);
         }
         call.dialog.remote_cseq = Some(request.head.cseq.number);
-        call.dialog.heard_from(asked.from.address);
+        call.dialog.heard_from(asked.from);
         match &request.method {
             Method::Invite => self.on_reinvite(now, id, asked),
             Method::Bye => self.on_bye(now, id, asked),
@@ -150,7 +151,7 @@ impl Endpoint {
 
     /// An answer remembered for retransmissions, as long as there is room.
     pub(super) fn answer_once(&mut self, now: Instant, asked: &Asked<'_, '_>, bytes: Vec<u8>) {
-        let machine = Machine::RequestServer(RequestServer::new(now, bytes.clone()));
+        let machine = Machine::RequestServer(RequestServer::new(now, bytes.clone(), asked.reply.peer.transport));
         let peer = asked.reply.peer;
         self.remember(Entry::server(machine, asked.key, peer, None));
         self.out.send(peer, bytes);

@@ -4,6 +4,7 @@ use super::Endpoint;
 use super::table::{Machine, Purpose};
 use crate::header::Response;
 use crate::message::Name;
+use crate::peer::Transport;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ impl Endpoint {
             if let Some(to) = response.message.header(Name::To) {
                 ack.to = to.text().into_owned();
             }
-            let bytes = ack.builder("ACK", self.config.advertised).finish();
+            let bytes = ack.builder("ACK", self.config.local(ack.peer)).finish();
             self.out.send(entry.peer, bytes);
         }
         if step.up && !self.acknowledge_again(tx, response) {
@@ -48,8 +49,8 @@ impl Endpoint {
     /// A response is ours if its only Via is the one that we wrote (8.1.3.3, 18.1.2).
     fn find_client(&self, response: &Response<'_>) -> Option<u64> {
         let [via] = response.head.vias.as_slice() else { return None };
-        let own = self.config.advertised;
-        let is_own = via.host.parse() == Ok(own.ip()) && via.port.unwrap_or(5060) == own.port();
+        let port = via.port.unwrap_or_else(|| Transport::parse(&via.transport).map_or(5060, Transport::default_port));
+        let is_own = via.host.parse().is_ok_and(|ip| self.config.is_own(SocketAddr::new(ip, port)));
         let branch = via.branch().filter(|_| is_own)?;
         self.table.find(&self.client_key(branch, &response.head.cseq.method))
     }

@@ -1,9 +1,9 @@
 //! The transactions of an endpoint: bounded, found by a keyed hash so that no stranger's branch is kept. It never sends.
 
 use crate::dialog::Outgoing;
+use crate::peer::Peer;
 use crate::transaction::{InviteClient, InviteServer, RequestClient, RequestServer};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 /// A keyed hash of what identifies a transaction (RFC 3261 17.1.3, 17.2.3).
@@ -33,7 +33,7 @@ pub(super) enum Purpose {
 pub(super) struct Ack {
     pub remote_tag: Option<String>,
     pub bytes: Vec<u8>,
-    pub to: SocketAddr,
+    pub to: Peer,
 }
 
 pub(super) struct Entry {
@@ -42,7 +42,7 @@ pub(super) struct Entry {
     /// Hash of Call-ID, From tag and CSeq: RFC 3261 8.2.2.2.
     pub merge: Option<Key>,
     pub purpose: Purpose,
-    pub peer: SocketAddr,
+    pub peer: Peer,
     pub call: Option<u64>,
     /// A client's request, for retransmission.
     pub request: Vec<u8>,
@@ -53,7 +53,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub fn server(machine: Machine, key: Key, peer: SocketAddr, call: Option<u64>) -> Self {
+    pub fn server(machine: Machine, key: Key, peer: Peer, call: Option<u64>) -> Self {
         let (request, acks) = (Vec::new(), Vec::new());
         let purpose = Purpose::Serve;
         Self { machine, key, merge: None, purpose, peer, call, request, outgoing: None, acks, armed: None }

@@ -21,17 +21,17 @@ fn every_index_is_empty_after_the_calls() {
     let mut endpoint = Endpoint::new(EndpointConfig::new("192.0.2.1:5060".parse().unwrap(), 1));
     let mut now = Instant::now();
     for n in 0..60 {
-        endpoint.handle(now, Source::udp(peer), &request("INVITE", n, 1, ""));
+        endpoint.handle(now, Peer::udp(peer), &request("INVITE", n, 1, ""));
         let call = CallHandle(u64::from(n) + 1);
         match n % 4 {
             0 => endpoint.reject(now, call, 486, None).unwrap(),
-            1 => endpoint.handle(now, Source::udp(peer), &request("CANCEL", n, 1, "")),
+            1 => endpoint.handle(now, Peer::udp(peer), &request("CANCEL", n, 1, "")),
             2 => endpoint.answer(now, call, SDP).unwrap(),
             _ => {
                 endpoint.answer(now, call, SDP).unwrap();
                 let tag = format!(";tag={}", endpoint.calls[&call.0].dialog.local_tag);
-                endpoint.handle(now, Source::udp(peer), &request("ACK", n, 1, &tag));
-                endpoint.handle(now, Source::udp(peer), &request("BYE", n, 2, &tag));
+                endpoint.handle(now, Peer::udp(peer), &request("ACK", n, 1, &tag));
+                endpoint.handle(now, Peer::udp(peer), &request("BYE", n, 2, &tag));
             }
         }
     }

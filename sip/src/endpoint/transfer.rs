@@ -73,13 +73,15 @@ impl Endpoint {
         if self.table.len() >= self.config.max_transactions {
             return Err(CommandError::Full);
         }
-        let (branch, contact) = (self.ids.branch(), self.contact());
+        let branch = self.ids.branch();
         let state = self.live(call)?;
         let outgoing = state.dialog.outgoing(branch);
         // RFC 3892 2.1: who asks, as the peer knows us.
-        let referrer = state.dialog.local_uri().map_or_else(|| contact.clone(), |uri| format!("<{uri}>"));
+        let referrer = state.dialog.local_uri().map(|uri| format!("<{uri}>"));
+        let contact = self.contact(outgoing.peer);
+        let referrer = referrer.unwrap_or_else(|| contact.clone());
         let builder = outgoing
-            .builder("REFER", self.config.advertised)
+            .builder("REFER", self.local(outgoing.peer))
             .header(Name::Contact, &contact)
             .header(Name::ReferTo, &format!("<{}>", target.as_str()))
             .header(Name::ReferredBy, &referrer)

@@ -1,6 +1,7 @@
 //! The client machines: INVITE (RFC 3261 17.1.1, RFC 6026 8.4) and the rest (17.1.2). They never look into a message.
 
-use super::{T1, T1_64, T2, T4, TIMER_D};
+use super::{T1, T1_64, T2, T4, TIMER_D, unless_reliable};
+use crate::peer::Transport;
 use std::time::{Duration, Instant};
 
 /// What a client machine asks for.
@@ -20,7 +21,8 @@ pub(crate) struct ClientStep {
 enum State {
     /// Calling, or Trying.
     Calling {
-        resend_at: Instant,
+        /// Timer A or E; `None` over a reliable transport.
+        resend_at: Option<Instant>,
         interval: Duration,
         until: Instant,
     },
@@ -44,12 +46,13 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct InviteClient {
     state: State,
+    transport: Transport,
 }
 
 impl InviteClient {
     /// The request was just sent.
-    pub fn new(now: Instant) -> Self {
-        Self { state: State::Calling { resend_at: now + T1, interval: T1, until: now + T1_64 } }
+    pub fn new(now: Instant, transport: Transport) -> Self {
+        Self { state: calling(now, transport), transport }
     }
 
     pub fn on_response(&mut self, now: Instant, status: u16) -> ClientStep {
@@ -65,7 +68,7 @@ impl InviteClient {
                 up
             }
             (_, 300..) if early => {
-                self.state = State::Completed { until: now + TIMER_D };
+                self.state = State::Completed { until: now + unless_reliable(self.transport, TIMER_D) };
                 ClientStep { up: true, ack: true, ..ClientStep::default() }
             }
             // RFC 6026 7.2: every further 2xx, retransmitted or from another branch, goes up.
@@ -81,7 +84,7 @@ impl InviteClient {
                 self.state = State::Terminated;
                 ClientStep { timeout: true, ..ClientStep::default() }
             }
-            State::Calling { resend_at, interval, .. } if now >= *resend_at => {
+            State::Calling { resend_at: Some(resend_at), interval, .. } if now >= *resend_at => {
                 // Timer A doubles without a cap (17.1.1.2).
                 *interval *= 2;
                 *resend_at = now + *interval;
@@ -108,24 +111,26 @@ impl InviteClient {
 #[derive(Debug)]
 pub(crate) struct RequestClient {
     state: State,
+    transport: Transport,
 }
 
 impl RequestClient {
     /// The request was just sent.
-    pub fn new(now: Instant) -> Self {
-        Self { state: State::Calling { resend_at: now + T1, interval: T1, until: now + T1_64 } }
+    pub fn new(now: Instant, transport: Transport) -> Self {
+        Self { state: calling(now, transport), transport }
     }
 
     pub fn on_response(&mut self, now: Instant, status: u16) -> ClientStep {
         let up = ClientStep { up: true, ..ClientStep::default() };
         match (self.state, status) {
             (State::Calling { until, .. }, 100..=199) => {
-                self.state = State::Proceeding { resend_at: Some(now + T2), until: Some(until) };
+                let resend_at = (!self.transport.is_reliable()).then_some(now + T2);
+                self.state = State::Proceeding { resend_at, until: Some(until) };
                 up
             }
             (State::Proceeding { .. }, 100..=199) => up,
             (State::Calling { .. } | State::Proceeding { .. }, 200..) => {
-                self.state = State::Completed { until: now + T4 };
+                self.state = State::Completed { until: now + unless_reliable(self.transport, T4) };
                 up
             }
             _ => ClientStep::default(),
@@ -139,7 +144,7 @@ impl RequestClient {
                 self.state = State::Terminated;
                 ClientStep { timeout: true, ..ClientStep::default() }
             }
-            State::Calling { resend_at, interval, .. } if now >= *resend_at => {
+            State::Calling { resend_at: Some(resend_at), interval, .. } if now >= *resend_at => {
                 // Timer E doubles up to T2 (17.1.2.2).
                 *interval = (*interval * 2).min(T2);
                 *resend_at = now + *interval;
@@ -166,10 +171,15 @@ impl RequestClient {
     }
 }
 
+fn calling(now: Instant, transport: Transport) -> State {
+    let resend_at = (!transport.is_reliable()).then_some(now + T1);
+    State::Calling { resend_at, interval: T1, until: now + T1_64 }
+}
+
 fn deadline(state: State) -> Option<Instant> {
     match state {
-        State::Calling { resend_at, until, .. } => Some(resend_at.min(until)),
-        State::Proceeding { resend_at, until } => resend_at.min(until).or(until),
+        State::Calling { resend_at, until, .. } => Some(resend_at.map_or(until, |at| at.min(until))),
+        State::Proceeding { resend_at, until } => [resend_at, until].into_iter().flatten().min(),
         State::Completed { until } | State::Accepted { until } => Some(until),
         State::Terminated => None,
     }

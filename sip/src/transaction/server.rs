@@ -1,6 +1,7 @@
 //! The server machines: INVITE (RFC 3261 17.2.1, RFC 6026 8.5) and the rest (17.2.2). They keep the last response and never build one.
 
-use super::{T1, T1_64, T2, T4};
+use super::{T1, T1_64, T2, T4, unless_reliable};
+use crate::peer::Transport;
 use std::time::{Duration, Instant};
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -9,7 +10,8 @@ enum State {
     Open,
     /// Timer G resends the failure until timer H.
     Completed {
-        resend_at: Instant,
+        /// `None` over a reliable transport.
+        resend_at: Option<Instant>,
         interval: Duration,
         until: Instant,
     },
@@ -32,13 +34,14 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct InviteServer {
     state: State,
+    transport: Transport,
     last: Vec<u8>,
 }
 
 impl InviteServer {
     /// With its first response, 100.
-    pub const fn new(trying: Vec<u8>) -> Self {
-        Self { state: State::Open, last: trying }
+    pub const fn new(trying: Vec<u8>, transport: Transport) -> Self {
+        Self { state: State::Open, transport, last: trying }
     }
 
     /// The last response again, for a retransmitted INVITE. `None`: absorb it; in Accepted the 2xx is
@@ -58,7 +61,10 @@ impl InviteServer {
         self.state = match status {
             0..=199 => State::Open,
             _ if is_accepted => State::Accepted { until: now + T1_64 },
-            _ => State::Completed { resend_at: now + T1, interval: T1, until: now + T1_64 },
+            _ => {
+                let resend_at = (!self.transport.is_reliable()).then_some(now + T1);
+                State::Completed { resend_at, interval: T1, until: now + T1_64 }
+            }
         };
         true
     }
@@ -66,7 +72,7 @@ impl InviteServer {
     /// The ACK of a failure.
     pub fn on_ack(&mut self, now: Instant) {
         if let State::Completed { .. } = self.state {
-            self.state = State::Confirmed { until: now + T4 };
+            self.state = State::Confirmed { until: now + unless_reliable(self.transport, T4) };
             self.last = Vec::new();
         }
     }
@@ -80,7 +86,7 @@ impl InviteServer {
                 self.state = State::Terminated;
                 None
             }
-            State::Completed { resend_at, interval, .. } if now >= *resend_at => {
+            State::Completed { resend_at: Some(resend_at), interval, .. } if now >= *resend_at => {
                 // Timer G doubles up to T2.
                 *interval = (*interval * 2).min(T2);
                 *resend_at = now + *interval;
@@ -113,8 +119,8 @@ pub(crate) struct RequestServer {
 
 impl RequestServer {
     /// With its final response.
-    pub fn new(now: Instant, last: Vec<u8>) -> Self {
-        Self { state: State::Answered { until: now + T1_64 }, last }
+    pub fn new(now: Instant, last: Vec<u8>, transport: Transport) -> Self {
+        Self { state: State::Answered { until: now + unless_reliable(transport, T1_64) }, last }
     }
 
     /// The response again.
@@ -139,7 +145,7 @@ impl RequestServer {
 
 fn deadline(state: State) -> Option<Instant> {
     match state {
-        State::Completed { resend_at, until, .. } => Some(resend_at.min(until)),
+        State::Completed { resend_at, until, .. } => Some(resend_at.map_or(until, |at| at.min(until))),
         State::Confirmed { until } | State::Accepted { until } | State::Answered { until } => Some(until),
         State::Open | State::Terminated => None,
     }

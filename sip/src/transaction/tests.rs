@@ -2,6 +2,7 @@
 
 use super::client::ClientStep;
 use super::*;
+use crate::peer::Transport;
 use std::time::Instant;
 
 /// The only look at the real clock: something to count from.
@@ -40,7 +41,7 @@ const fn client_step(step: ClientStep) -> &'static str {
 #[test]
 fn timers_a_and_b() {
     let t0 = base();
-    let mut machine = InviteClient::new(t0);
+    let mut machine = InviteClient::new(t0, Transport::Udp);
     let log = run(t0, 40_000, |now| client_step(machine.on_timeout(now)));
     assert_eq!(log, "500 resend, 1500 resend, 3500 resend, 7500 resend, 15500 resend, 31500 resend, 32000 timeout");
     assert!(machine.is_terminated());
@@ -49,7 +50,7 @@ fn timers_a_and_b() {
 #[test]
 fn timers_e_and_f() {
     let t0 = base();
-    let mut machine = RequestClient::new(t0);
+    let mut machine = RequestClient::new(t0, Transport::Udp);
     let log = run(t0, 40_000, |now| client_step(machine.on_timeout(now)));
     assert_eq!(
         log,
@@ -57,7 +58,7 @@ fn timers_e_and_f() {
          23500 resend, 27500 resend, 31500 resend, 32000 timeout"
     );
     // In Proceeding E runs at T2 and F goes on (17.1.2.2).
-    let mut machine = RequestClient::new(t0);
+    let mut machine = RequestClient::new(t0, Transport::Udp);
     assert_eq!(client_step(machine.on_response(t0 + ms(100), 100)), "up");
     let log = run(t0, 40_000, |now| client_step(machine.on_timeout(now)));
     assert_eq!(
@@ -69,7 +70,7 @@ fn timers_e_and_f() {
 #[test]
 fn timer_k() {
     let t0 = base();
-    let mut machine = RequestClient::new(t0);
+    let mut machine = RequestClient::new(t0, Transport::Udp);
     assert_eq!(client_step(machine.on_response(t0, 200)), "up");
     assert_eq!(client_step(machine.on_response(t0, 200)), "");
     assert_eq!(machine.deadline(), Some(t0 + T4));
@@ -82,7 +83,7 @@ fn timer_k() {
 #[test]
 fn timer_d_and_timer_m() {
     let t0 = base();
-    let mut machine = InviteClient::new(t0);
+    let mut machine = InviteClient::new(t0, Transport::Udp);
     assert_eq!(client_step(machine.on_response(t0, 180)), "up");
     // Timers A and B are silent in Proceeding.
     assert_eq!(machine.deadline(), None);
@@ -93,7 +94,7 @@ fn timer_d_and_timer_m() {
     assert!(!machine.is_terminated());
     machine.on_timeout(t0 + TIMER_D);
     assert!(machine.is_terminated());
-    let mut machine = InviteClient::new(t0);
+    let mut machine = InviteClient::new(t0, Transport::Udp);
     assert_eq!(client_step(machine.on_response(t0, 200)), "up");
     assert_eq!(client_step(machine.on_response(t0, 200)), "up");
     assert_eq!(client_step(machine.on_response(t0, 486)), "");
@@ -106,7 +107,7 @@ fn timer_d_and_timer_m() {
 #[test]
 fn timers_g_and_h_and_i() {
     let t0 = base();
-    let mut machine = InviteServer::new(b"100".to_vec());
+    let mut machine = InviteServer::new(b"100".to_vec(), Transport::Udp);
     assert_eq!(machine.on_retransmit(), Some(&b"100"[..]));
     assert!(machine.on_response(t0, 486, b"486"));
     assert!(!machine.on_response(t0, 200, b"200"));
@@ -116,7 +117,7 @@ fn timers_g_and_h_and_i() {
         "500 486, 1500 486, 3500 486, 7500 486, 11500 486, 15500 486, 19500 486, 23500 486, 27500 486, 31500 486"
     );
     assert!(machine.is_terminated());
-    let mut machine = InviteServer::new(Vec::new());
+    let mut machine = InviteServer::new(Vec::new(), Transport::Udp);
     machine.on_response(t0, 486, b"486");
     machine.on_ack(t0 + ms(100));
     assert_eq!(machine.on_retransmit(), None);
@@ -128,7 +129,7 @@ fn timers_g_and_h_and_i() {
 #[test]
 fn timer_l_and_timer_j() {
     let t0 = base();
-    let mut machine = InviteServer::new(Vec::new());
+    let mut machine = InviteServer::new(Vec::new(), Transport::Udp);
     assert!(machine.on_response(t0, 200, b"200"));
     // RFC 6026: INVITEs are absorbed, ACKs change nothing.
     assert_eq!(machine.on_retransmit(), None);
@@ -136,7 +137,7 @@ fn timer_l_and_timer_j() {
     assert_eq!(machine.deadline(), Some(t0 + T1_64));
     assert!(machine.on_timeout(t0 + T1_64).is_none());
     assert!(machine.is_terminated());
-    let mut machine = RequestServer::new(t0, b"200".to_vec());
+    let mut machine = RequestServer::new(t0, b"200".to_vec(), Transport::Udp);
     assert_eq!(machine.on_retransmit(), b"200");
     machine.on_timeout(t0 + ms(31_999));
     assert!(!machine.is_terminated());
@@ -148,7 +149,7 @@ fn timer_l_and_timer_j() {
 #[test]
 fn a_late_clock_sends_once() {
     let t0 = base();
-    let mut machine = InviteClient::new(t0);
+    let mut machine = InviteClient::new(t0, Transport::Udp);
     assert!(machine.on_timeout(t0 + ms(10_000)).resend);
     assert!(!machine.on_timeout(t0 + ms(10_000)).resend);
     assert_eq!(machine.deadline(), Some(t0 + ms(11_000)));

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use sip::message::{self, Message, Name, StartLine};
-use sip::{CallHandle, Endpoint, EndpointConfig, InviteRequest, Output, Reason, Source};
+use sip::{CallHandle, Endpoint, EndpointConfig, InviteRequest, Output, Peer, Reason};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -128,7 +128,7 @@ impl Stage {
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.endpoint.handle(self.now, Source::udp(peer()), bytes);
+        self.endpoint.handle(self.now, Peer::udp(peer()), bytes);
     }
 
     fn command(&mut self, words: &str) {
@@ -336,7 +336,7 @@ pub fn label(parsed: &Message<'_>) -> String {
 
 pub fn invite_request() -> InviteRequest {
     InviteRequest {
-        target: peer(),
+        targets: vec![Peer::udp(peer())],
         to: "sip:bob@example.com".to_owned(),
         from_user: "agent".to_owned(),
         from_display: None,
