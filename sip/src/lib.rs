@@ -40,6 +40,7 @@
 //! Numbers, names, addresses and digits are in types whose `Debug` shows nothing ([`Private`],
 //! [`CallInfo`], [`Output`], [`sdp::Session`], ...).
 
+pub mod auth;
 mod dialog;
 mod endpoint;
 pub mod header;

@@ -62,4 +62,8 @@ names! {
     AllowEvents = "Allow-Events" | "u",
     SubscriptionState = "Subscription-State",
     SessionExpires = "Session-Expires" | "x",
+    WwwAuthenticate = "WWW-Authenticate",
+    Authorization = "Authorization",
+    ProxyAuthenticate = "Proxy-Authenticate",
+    ProxyAuthorization = "Proxy-Authorization",
 }
