@@ -45,10 +45,15 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// The topmost Via; `advertised`: where the answer is to come.
+    pub fn via(&self, advertised: SocketAddr) -> String {
+        format!("SIP/2.0/{} {advertised};branch={};rport", self.peer.transport.as_str(), self.branch)
+    }
+
     /// The headers that 8.1.1 demands. CANCEL (9.1) and the ACK of a failure (17.1.1.3) repeat those of
     /// their INVITE, branch included.
     pub fn builder(&self, method: &str, advertised: SocketAddr) -> Builder {
-        let via = format!("SIP/2.0/{} {advertised};branch={};rport", self.peer.transport.as_str(), self.branch);
+        let via = self.via(advertised);
         let mut builder = Builder::request(method, &self.uri).header(Name::Via, &via).header(Name::MaxForwards, "70");
         for route in &self.routes {
             builder = builder.header(Name::Route, route);
@@ -148,8 +153,14 @@ impl Dialog {
 
     /// 12.2.1.1: the next request.
     pub fn outgoing(&mut self, branch: String) -> Outgoing {
+        let cseq = self.next_cseq();
+        self.outgoing_at(cseq, branch)
+    }
+
+    /// The next number.
+    pub const fn next_cseq(&mut self) -> u32 {
         self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
-        self.outgoing_at(self.local_cseq, branch)
+        self.local_cseq
     }
 
     /// A request under a number already used: the ACK of a 2xx (13.2.2.4).

@@ -10,11 +10,13 @@ mod event;
 mod reply;
 mod requests;
 mod responses;
+mod send;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timeouts;
 mod transfer;
+mod unreachable;
 
 pub use config::{EndpointConfig, InviteRequest, Reason};
 pub use event::{CallHandle, CallInfo, CommandError, EndCause, Event, Output, Stats};
@@ -177,7 +179,11 @@ impl Endpoint {
 
     /// `Contact: <sip:user@address;transport=..>` for a peer. The transport is left out for UDP.
     fn contact(&self, peer: Peer) -> String {
-        let user = crate::text::escape_user(&self.config.contact_user);
+        self.contact_of(&crate::text::escape_user(&self.config.contact_user), peer)
+    }
+
+    /// The same for another user part, which is escaped already.
+    fn contact_of(&self, user: &str, peer: Peer) -> String {
         // RFC 7118 5.2.2: one name for both kinds of WebSocket.
         let transport = match peer.transport {
             Transport::Udp => "",

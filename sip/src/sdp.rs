@@ -4,6 +4,7 @@ mod negotiate;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use negotiate::refusal;
 pub use negotiate::{LocalMedia, Negotiated, accept, answer, offer};
 
 use std::fmt;

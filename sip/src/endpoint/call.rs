@@ -10,6 +10,9 @@ use crate::sdp::Session;
 use crate::transaction::{T1, T1_64, T2};
 use std::time::{Duration, Instant};
 
+/// Most branches of one forked call that are followed.
+pub(super) const FORKS_MAX: usize = 8;
+
 pub(super) struct Call {
     pub dialog: Dialog,
     pub dialog_key: Key,
@@ -24,7 +27,7 @@ pub(super) struct Call {
     pub ours: Option<OurReinvite>,
     /// Our REFER and what it subscribed us to.
     pub transfer: Option<Transfer>,
-    /// A hang-up that waits for the ACK.
+    /// The reason of a hang-up that waits: for the ACK, or for somebody to send CANCEL to.
     pub goodbye: Option<Reason>,
     pub armed: Option<Instant>,
 }
@@ -36,6 +39,8 @@ pub(super) enum Phase {
     Answered,
     /// We call, they have not answered.
     Calling(Calling),
+    /// They answered with an offer of their own: we owe the ACK, and in it our answer.
+    Offered(Offered),
     Established,
     /// A BYE of ours is on its way.
     Ending,
@@ -58,8 +63,25 @@ pub(super) struct Calling {
     pub until: Instant,
     pub is_heard: bool,
     pub cancel: Cancel,
+    /// Our INVITE had an offer, so what comes back is its answer.
+    pub has_offer: bool,
+    /// Who was heard so far, in order of appearance.
+    pub forks: Vec<Fork>,
+}
+
+/// One branch of a forked INVITE of ours (RFC 3261 13.2.2.1), told from the others by its tag.
+pub(super) struct Fork {
+    tag: Option<String>,
     /// Early media's description.
-    pub sdp: Option<Session>,
+    sdp: Option<Session>,
+}
+
+/// A 2xx that waits for our answer.
+pub(super) struct Offered {
+    pub tx: u64,
+    pub cseq: u32,
+    /// `None`: nothing we can read.
+    pub offer: Option<Session>,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -68,6 +90,39 @@ pub(super) enum Cancel {
     /// RFC 3261 9.1: not before a provisional response.
     Wanted,
     Sent,
+}
+
+impl Calling {
+    pub const fn new(tx: u64, until: Instant, has_offer: bool) -> Self {
+        Self { tx, until, is_heard: false, cancel: Cancel::No, has_offer, forks: Vec::new() }
+    }
+
+    /// A provisional response with this tag: which branch it is; `None`: one more than we follow.
+    pub fn hear(&mut self, tag: Option<&str>, sdp: Option<&Session>) -> Option<u16> {
+        let known = self.forks.iter().position(|f| f.tag.as_deref() == tag);
+        let index = known.unwrap_or(self.forks.len());
+        if known.is_none() {
+            if index >= FORKS_MAX {
+                return None;
+            }
+            self.forks.push(Fork { tag: tag.map(str::to_owned), sdp: None });
+        }
+        if let Some((fork, sdp)) = self.forks.get_mut(index).zip(sdp) {
+            fork.sdp = Some(sdp.clone());
+        }
+        u16::try_from(index).ok()
+    }
+
+    /// What a branch described before it answered.
+    pub fn early_sdp(&mut self, tag: Option<&str>) -> Option<Session> {
+        self.forks.iter_mut().find(|f| f.tag.as_deref() == tag)?.sdp.take()
+    }
+
+    /// The INVITE goes to another target, where nobody has been heard yet.
+    pub fn begin_again(&mut self) {
+        self.is_heard = false;
+        self.forks.clear();
+    }
 }
 
 /// A re-INVITE of the peer that our user has not decided.
@@ -131,6 +186,16 @@ impl Call {
     pub fn new(dialog: Dialog, dialog_key: Key, phase: Phase, is_caller: bool) -> Self {
         let (repeat, theirs, ours, transfer, goodbye, armed) = (None, None, None, None, None, None);
         Self { dialog, dialog_key, phase, is_caller, is_over: false, repeat, theirs, ours, transfer, goodbye, armed }
+    }
+
+    /// A request of ours goes out again under another number (RFC 3261 22.2).
+    pub fn renumber(&mut self, old: u32, new: u32) {
+        if let Some(ours) = self.ours.as_mut().filter(|o| o.cseq == old) {
+            ours.cseq = new;
+        }
+        if let Some(transfer) = &mut self.transfer {
+            transfer.renumber(old, new);
+        }
     }
 
     /// RFC 3261 14.1: no offer of ours while another exchange is open.

@@ -155,6 +155,7 @@ impl Endpoint {
             (Phase::Incoming(_) | Phase::Calling(_), _) => 500,
             _ if call.theirs.is_some() => 500,
             // RFC 3261 14.2 for the collision; RFC 5407 3.1.4 for a 200 not yet acknowledged.
+            (Phase::Offered(_), _) => 491,
             _ if is_colliding || call.repeat.is_some() => 491,
             (_, Err(Unusable::Kind)) => 415,
             (_, Err(Unusable::Session)) => 488,

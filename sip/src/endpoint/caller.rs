@@ -3,44 +3,49 @@
 use super::ALLOW;
 use super::Endpoint;
 use super::body;
-use super::call::{Call, Calling, Cancel, OurReinvite, Phase};
+use super::call::{Call, Calling, Cancel, FORKS_MAX, Offered, OurReinvite, Phase};
 use super::config::{InviteRequest, Reason};
 use super::event::{CallHandle, CommandError, EndCause, Event};
-use super::table::{Ack, Entry, Machine, Purpose};
+use super::send::Launch;
+use super::table::{Ack, Purpose};
 use crate::dialog::{Dialog, Outgoing};
 use crate::header::{Response, retry_after_s};
-use crate::message::{Builder, Name};
+use crate::message::{self, Builder, Name};
+use crate::private::Private;
+use crate::sdp::{self, Session};
 use crate::text::{escape_user, quote};
-use crate::transaction::{InviteClient, RequestClient, T1_64};
+use crate::transaction::T1_64;
 use crate::uri::Uri;
 use std::time::{Duration, Instant};
 
-/// Most branches of one forked call that are acknowledged.
-const FORKS_MAX: usize = 8;
+/// Most targets of a redirection told.
+const CONTACTS_MAX: usize = 8;
 
 impl Endpoint {
     pub(super) fn start_call(&mut self, now: Instant, request: &InviteRequest) -> Result<CallHandle, CommandError> {
-        let target = Uri::parse(&request.to).map_err(|_| CommandError::BadUri)?;
-        if target.sip().is_none_or(|s| s.headers.is_some()) {
-            return Err(CommandError::BadUri);
-        }
-        let Some(first) = request.targets.first().copied() else { return Err(CommandError::NoTarget) };
+        let target = address(&request.to)?;
+        let route = request.route.as_deref().map(address).transpose()?;
+        let Some((first, others)) = request.targets.split_first() else { return Err(CommandError::NoTarget) };
         if self.calls.len() >= self.config.max_calls || self.table.len() >= self.config.max_transactions {
             return Err(CommandError::Full);
         }
-        let (call_id, local_tag) = (self.ids.call_id(), self.ids.tag());
-        let mut local = request.from_display.as_deref().map(|d| quote(d) + " ").unwrap_or_default();
-        local.push_str(&format!("<sip:{}@{}>", escape_user(&request.from_user), self.local(first)));
+        let host = request.from_host.clone().unwrap_or_else(|| self.local(*first).to_string());
+        let from = address(&format!("sip:{}@{host}", escape_user(&request.from_user)))?;
+        let display = request.from_display.as_deref().map(|d| quote(d) + " ").unwrap_or_default();
+        let local = format!("{display}<{}>", from.as_str());
         let remote = format!("<{}>", target.as_str());
+        let (call_id, local_tag) = (self.ids.call_id(), self.ids.tag());
         let dialog_key = self.dialog_key(&call_id, &local_tag);
-        let mut dialog = Dialog::calling(call_id, &local, local_tag, remote, target, first);
+        let mut dialog = Dialog::calling(call_id, &local, local_tag, remote, target, *first);
         let mut outgoing = dialog.outgoing(self.ids.branch());
         // The driver resolved where it goes first; the URI's host is for them.
-        outgoing.peer = first;
-        let until = now + self.config.answer_within;
-        let calling = Calling { tx: 0, until, is_heard: false, cancel: Cancel::No, sdp: None };
+        outgoing.peer = *first;
+        outgoing.routes = route.iter().map(|r| format!("<{}>", r.as_str())).collect();
+        let bytes = self.invite_bytes(&outgoing, request.sdp.as_deref(), &request.headers);
+        let calling = Calling::new(0, now + self.config.answer_within, request.sdp.is_some());
         let id = self.add_call(Call::new(dialog, dialog_key, Phase::Calling(calling), true));
-        let Some(tx) = self.send_invite(now, id, outgoing, Purpose::Invite, &request.sdp, &request.headers) else {
+        let (call, purpose) = (Some(id), Purpose::Invite);
+        let Some(tx) = self.launch(now, Launch { method: "INVITE", outgoing, call, purpose, bytes, others }) else {
             self.remove_call(id);
             return Err(CommandError::Full);
         };
@@ -51,15 +56,7 @@ impl Endpoint {
         Ok(CallHandle(id))
     }
 
-    fn send_invite(
-        &mut self,
-        now: Instant,
-        id: u64,
-        outgoing: Outgoing,
-        purpose: Purpose,
-        sdp: &str,
-        headers: &[(String, String)],
-    ) -> Option<u64> {
+    fn invite_bytes(&self, outgoing: &Outgoing, sdp: Option<&str>, headers: &[(String, String)]) -> Vec<u8> {
         let mut builder = outgoing
             .builder("INVITE", self.local(outgoing.peer))
             .header(Name::Contact, &self.contact(outgoing.peer))
@@ -69,17 +66,10 @@ impl Endpoint {
         for (name, value) in headers.iter().filter(|(name, _)| crate::text::is_token(name.as_bytes())) {
             builder = builder.raw(name, value.as_bytes());
         }
-        let bytes = builder.finish_with("application/sdp", sdp.as_bytes());
-        let key = self.client_key(&outgoing.branch, "INVITE");
-        let peer = outgoing.peer;
-        let mut entry =
-            Entry::server(Machine::InviteClient(InviteClient::new(now, peer.transport)), key, peer, Some(id));
-        entry.purpose = purpose;
-        entry.request.clone_from(&bytes);
-        entry.outgoing = Some(Box::new(outgoing));
-        let tx = self.remember(entry)?;
-        self.out.send(peer, bytes);
-        Some(tx)
+        match sdp {
+            Some(sdp) => builder.finish_with("application/sdp", sdp.as_bytes()),
+            None => builder.finish(),
+        }
     }
 
     /// A request other than INVITE and ACK. Without room in the table it is sent once and forgotten.
@@ -93,6 +83,7 @@ impl Endpoint {
         reason: Option<&Reason>,
     ) {
         let mut builder = self.named(outgoing.builder(method, self.local(outgoing.peer)));
+        // RFC 3326 2: in a CANCEL and in any request within a dialog.
         if let Some(reason) = reason {
             let mut value = format!("{};cause={}", reason.protocol, reason.cause);
             if let Some(text) = &reason.text {
@@ -118,17 +109,7 @@ impl Endpoint {
         purpose: Purpose,
         bytes: Vec<u8>,
     ) -> Option<u64> {
-        let key = self.client_key(&outgoing.branch, method);
-        let mut entry = Entry::server(
-            Machine::RequestClient(RequestClient::new(now, outgoing.peer.transport)),
-            key,
-            outgoing.peer,
-            call,
-        );
-        entry.purpose = purpose;
-        entry.request.clone_from(&bytes);
-        self.out.send(outgoing.peer, bytes);
-        self.remember(entry)
+        self.launch(now, Launch { method, outgoing: outgoing.clone(), call, purpose, bytes, others: &[] })
     }
 
     pub(super) fn named(&self, builder: Builder) -> Builder {
@@ -140,58 +121,68 @@ impl Endpoint {
 
     /// Gives a call up: CANCEL now, or as soon as somebody was heard (9.1).
     pub(super) fn give_up(&mut self, now: Instant, id: u64) {
-        let Some(Call { phase: Phase::Calling(calling), .. }) = self.calls.get_mut(&id) else { return };
+        let Some(Call { phase: Phase::Calling(calling), goodbye, .. }) = self.calls.get_mut(&id) else { return };
         if calling.cancel == Cancel::Sent {
             return;
         }
         calling.cancel = if calling.is_heard { Cancel::Sent } else { Cancel::Wanted };
-        let (is_heard, tx) = (calling.is_heard, calling.tx);
+        let (is_heard, tx, reason) = (calling.is_heard, calling.tx, goodbye.clone());
         // 9.1: without a final response 64*T1 after the CANCEL, the INVITE counts as cancelled.
         calling.until = now + T1_64;
-        if is_heard && let Some(outgoing) = self.table.get(tx).and_then(|e| e.outgoing.clone()) {
-            self.send_request(now, "CANCEL", &outgoing, None, Purpose::Aside, None);
+        if is_heard {
+            self.send_cancel(now, tx, reason.as_ref());
         }
         self.arm(id);
     }
 
+    fn send_cancel(&mut self, now: Instant, tx: u64, reason: Option<&Reason>) {
+        if let Some(outgoing) = self.table.get(tx).and_then(|e| e.outgoing.clone()) {
+            self.send_request(now, "CANCEL", &outgoing, None, Purpose::Aside, reason);
+        }
+    }
+
     pub(super) fn on_invite_response(&mut self, now: Instant, tx: u64, response: &Response<'_>) {
-        let Some(id) = self.table.get(tx).and_then(|e| e.call) else { return };
-        let handle = CallHandle(id);
+        let Some((id, peer)) = self.table.get(tx).and_then(|e| e.call.zip(Some(e.peer))) else { return };
         let sdp = body::session(&response.message).ok().flatten();
+        let tag = response.head.to.tag();
+        let is_again = self.calls.get(&id).is_some_and(|c| c.dialog.matches(tag));
         let phase = self.calls.get_mut(&id).map(|c| (c.is_over, &mut c.phase));
         match (response.status, phase) {
             (100..=199, Some((is_over, Phase::Calling(calling)))) => {
                 calling.is_heard = true;
                 if calling.cancel == Cancel::Wanted {
                     self.give_up(now, id);
-                } else if response.status != 100 && !is_over {
-                    if sdp.is_some() {
-                        calling.sdp.clone_from(&sdp);
-                    }
-                    self.out.event(Event::Progress { call: handle, status: response.status, sdp });
+                } else if response.status != 100
+                    && !is_over
+                    && let Some(fork) = calling.hear(tag, sdp.as_ref())
+                {
+                    self.out.event(Event::Progress { call: CallHandle(id), status: response.status, sdp, fork });
                 }
             }
-            (200..=299, Some((is_over, Phase::Calling(calling)))) => {
-                let sdp = sdp.or_else(|| calling.sdp.take());
+            (200..=299, Some((_, Phase::Calling(calling)))) => {
+                let sdp = sdp.or_else(|| calling.early_sdp(tag).filter(|_| calling.has_offer));
+                let has_offer = calling.has_offer;
                 if let Some(call) = self.calls.get_mut(&id) {
+                    call.dialog.heard_from(peer);
                     call.dialog = call.dialog.established_by(&response.message, &response.head);
                     call.phase = Phase::Established;
+                    if !has_offer {
+                        let cseq = response.head.cseq.number;
+                        call.phase = Phase::Offered(Offered { tx, cseq, offer: sdp.clone() });
+                    }
                 }
-                self.acknowledge(tx, id, response);
-                if is_over {
-                    // Our CANCEL crossed their 200 (9.1): the call exists, so it ends with BYE.
-                    self.send_bye(now, id, None);
-                } else {
-                    self.out.event(Event::Answered { call: handle, sdp });
-                }
+                self.on_answer(now, tx, id, response, sdp);
             }
+            // Retransmitted while our user makes up its mind about the offer in it.
+            (200..=299, Some((_, Phase::Offered(offered)))) if offered.tx == tx && is_again => {}
             // 13.2.2.4: another branch of a forked call answered too.
             (200..=299, _) => self.refuse_fork(now, tx, response),
             (300.., Some((is_over, Phase::Calling(_)))) => {
                 self.remove_call(id);
                 if !is_over {
-                    let retry_after_s = retry_after(response);
-                    self.out.event(Event::Failed { call: handle, status: response.status, retry_after_s });
+                    let (call, status) = (CallHandle(id), response.status);
+                    let (retry_after_s, contacts) = (retry_after(response), redirections(response));
+                    self.out.event(Event::Failed { call, status, retry_after_s, contacts });
                 }
             }
             _ => {}
@@ -199,21 +190,81 @@ impl Endpoint {
         self.arm(id);
     }
 
-    /// The ACK of a 2xx (13.2.2.4): of the dialog, not of the transaction; kept for retransmitted 2xx.
-    fn acknowledge(&mut self, tx: u64, id: u64, response: &Response<'_>) {
-        let branch = self.ids.branch();
-        let Some(call) = self.calls.get(&id) else { return };
-        let outgoing = call.dialog.outgoing_at(response.head.cseq.number, branch);
-        self.send_ack(tx, &outgoing, response);
+    /// The first 2xx, already in the dialog.
+    fn on_answer(&mut self, now: Instant, tx: u64, id: u64, response: &Response<'_>, sdp: Option<Session>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let is_offered = matches!(call.phase, Phase::Offered(_));
+        if call.is_over {
+            // Our CANCEL crossed their 200 (9.1): the call exists, so it ends with BYE.
+            let reason = call.goodbye.take();
+            if is_offered {
+                self.refuse_offer(id);
+            } else {
+                self.acknowledge_2xx(tx, id, response.head.cseq.number, None);
+            }
+            return self.send_bye(now, id, reason.as_ref());
+        }
+        if !is_offered {
+            self.acknowledge_2xx(tx, id, response.head.cseq.number, None);
+        }
+        self.out.event(Event::Answered { call: CallHandle(id), sdp });
     }
 
-    fn send_ack(&mut self, tx: u64, outgoing: &Outgoing, response: &Response<'_>) {
-        let bytes = outgoing.builder("ACK", self.local(outgoing.peer)).finish();
+    /// Our answer to an offer in a 2xx: it goes into the ACK (13.2.2.4). False: there is none.
+    pub(super) fn answer_offer(&mut self, id: u64, sdp: Option<&str>) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        let Phase::Offered(Offered { tx, cseq, .. }) = call.phase else { return false };
+        call.phase = Phase::Established;
+        self.acknowledge_2xx(tx, id, cseq, sdp);
+        true
+    }
+
+    /// The call ends before our user answered the offer: every medium refused, so that the ACK is whole.
+    pub(super) fn refuse_offer(&mut self, id: u64) {
+        let Some(Call { phase: Phase::Offered(offered), .. }) = self.calls.get(&id) else { return };
+        let refusal = offered.offer.as_ref().map(sdp::refusal);
+        self.answer_offer(id, refusal.as_deref());
+    }
+
+    /// The ACK of a 2xx (13.2.2.4): of the dialog, not of the transaction; kept for retransmitted 2xx.
+    fn acknowledge_2xx(&mut self, tx: u64, id: u64, cseq: u32, sdp: Option<&str>) {
+        let branch = self.ids.branch();
+        let Some(call) = self.calls.get(&id) else { return };
+        let (outgoing, tag) = (call.dialog.outgoing_at(cseq, branch), call.dialog.remote_tag.clone());
+        self.send_ack(tx, outgoing, tag, sdp);
+    }
+
+    fn send_ack(&mut self, tx: u64, mut outgoing: Outgoing, remote_tag: Option<String>, sdp: Option<&str>) {
+        let build = |outgoing: &Outgoing| {
+            let builder = outgoing.builder("ACK", self.local(outgoing.peer));
+            match sdp {
+                Some(sdp) => builder.finish_with("application/sdp", sdp.as_bytes()),
+                None => builder.finish(),
+            }
+        };
+        let mut bytes = build(&outgoing);
+        let road = self.road(outgoing.peer, bytes.len());
+        if road != outgoing.peer {
+            outgoing.peer = road;
+            bytes = build(&outgoing);
+        }
         if let Some(entry) = self.table.get_mut(tx) {
-            let remote_tag = response.head.to.tag().map(str::to_owned);
-            entry.acks.push(Ack { remote_tag, bytes: bytes.clone(), to: outgoing.peer });
+            entry.acks.push(Ack { remote_tag, bytes: bytes.clone(), outgoing: outgoing.clone() });
         }
         self.out.send(outgoing.peer, bytes);
+    }
+
+    /// What an INVITE brings that was sent again elsewhere: whoever answers is told that nobody waits.
+    pub(super) fn on_abandoned_response(&mut self, now: Instant, tx: u64, response: &Response<'_>) {
+        let Some(entry) = self.table.get_mut(tx) else { return };
+        match response.status {
+            100..=199 if entry.purpose == Purpose::Abandoned => {
+                entry.purpose = Purpose::Cancelled;
+                self.send_cancel(now, tx, None);
+            }
+            200..=299 => self.refuse_fork(now, tx, response),
+            _ => {}
+        }
     }
 
     /// ACK and BYE to a fork that nobody wants.
@@ -225,7 +276,10 @@ impl Endpoint {
         let fork = Dialog::of_fork(invite, target, response.head.from.tag().unwrap_or_default());
         let mut fork = fork.established_by(&response.message, &response.head);
         let ack = fork.outgoing_at(response.head.cseq.number, branches.0);
-        self.send_ack(tx, &ack, response);
+        // Where our INVITE had no offer, theirs is refused.
+        let has_offer = message::parse(&entry.request).is_ok_and(|invite| !invite.body.is_empty());
+        let offer = body::session(&response.message).ok().flatten().filter(|_| !has_offer);
+        self.send_ack(tx, ack, fork.remote_tag.clone(), offer.as_ref().map(sdp::refusal).as_deref());
         let bye = fork.outgoing(branches.1);
         self.send_request(now, "BYE", &bye, None, Purpose::Aside, None);
     }
@@ -236,7 +290,9 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&id) else { return Err(CommandError::NoSuchCall) };
         let outgoing = call.dialog.outgoing(branch);
         let cseq = outgoing.cseq;
-        if self.send_invite(now, id, outgoing, Purpose::Reinvite, &sdp, &[]).is_none() {
+        let bytes = self.invite_bytes(&outgoing, Some(&sdp), &[]);
+        let (method, call, purpose, others) = ("INVITE", Some(id), Purpose::Reinvite, [].as_slice());
+        if self.launch(now, Launch { method, outgoing, call, purpose, bytes, others }).is_none() {
             return Err(CommandError::Full);
         }
         if let Some(call) = self.calls.get_mut(&id) {
@@ -254,7 +310,7 @@ impl Endpoint {
         match response.status {
             200..=299 => {
                 call.dialog.refresh_target(&response.head);
-                self.acknowledge(tx, id, response);
+                self.acknowledge_2xx(tx, id, response.head.cseq.number, None);
                 if is_current {
                     self.end_change(id);
                     let answer = body::session(&response.message).ok().flatten();
@@ -271,13 +327,16 @@ impl Endpoint {
             }
             // 12.2.1.2: the other side knows nothing of this dialog, or is gone.
             408 | 481 if is_current => self.peer_gone(now, id, response.status),
-            300.. if is_current => {
-                self.end_change(id);
-                self.out.event(Event::RenegotiationFailed { call: handle, status: response.status });
-            }
+            300.. if is_current => self.change_failed(id, response.status),
             _ => {}
         }
         self.arm(id);
+    }
+
+    /// Our re-INVITE came to nothing.
+    pub(super) fn change_failed(&mut self, id: u64, status: u16) {
+        self.end_change(id);
+        self.out.event(Event::RenegotiationFailed { call: CallHandle(id), status });
     }
 
     fn end_change(&mut self, id: u64) {
@@ -304,11 +363,36 @@ impl Endpoint {
     pub(super) fn fail_call(&mut self, id: u64, status: u16) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if !std::mem::replace(&mut call.is_over, true) {
-            self.out.event(Event::Failed { call: CallHandle(id), status, retry_after_s: None });
+            let (call, retry_after_s, contacts) = (CallHandle(id), None, Vec::new());
+            self.out.event(Event::Failed { call, status, retry_after_s, contacts });
         }
     }
 }
 
-fn retry_after(response: &Response<'_>) -> Option<u32> {
+/// A sip: or sips: URI that a request may go to: without headers (RFC 3261 19.1.5).
+fn address(text: &str) -> Result<Uri, CommandError> {
+    let uri = Uri::parse(text).map_err(|_| CommandError::BadUri)?;
+    if uri.sip().is_none_or(|s| s.headers.is_some()) { Err(CommandError::BadUri) } else { Ok(uri) }
+}
+
+/// The Contacts of a 3xx, highest q first (RFC 3261 8.1.3.4); 1 where it is missing.
+fn redirections(response: &Response<'_>) -> Vec<Private<String>> {
+    if !(300..400).contains(&response.status) {
+        return Vec::new();
+    }
+    let mut contacts: Vec<_> = response.head.contacts.iter().collect();
+    contacts.sort_by_key(|c| std::cmp::Reverse(c.params.get("q").map_or(Some(1000), thousandths).unwrap_or(0)));
+    contacts.into_iter().take(CONTACTS_MAX).map(|c| Private::new(c.uri.as_str().to_owned())).collect()
+}
+
+/// `0.25` is 250 (RFC 3261 25.1, qvalue).
+fn thousandths(q: &str) -> Option<u32> {
+    let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
+    let fraction = format!("{fraction:0<3}");
+    let value = whole.parse::<u32>().ok()?.checked_mul(1000)? + fraction.get(..3)?.parse::<u32>().ok()?;
+    (value <= 1000).then_some(value)
+}
+
+pub(super) fn retry_after(response: &Response<'_>) -> Option<u32> {
     response.message.header(Name::RetryAfter).and_then(|h| retry_after_s(&h.text()))
 }

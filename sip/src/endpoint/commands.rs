@@ -38,18 +38,22 @@ impl Endpoint {
     }
 
     /// Ends a call in any state: BYE where it is answered (held back until the ACK, RFC 3261 15),
-    /// 480 where it rings here, CANCEL where it rings there.
+    /// 480 where it rings here, CANCEL where it rings there. The reason goes with BYE and CANCEL (RFC 3326).
     pub fn hangup(&mut self, now: Instant, call: CallHandle, reason: Option<Reason>) -> Result<(), CommandError> {
         let id = call.0;
         let state = self.live(call)?;
         match state.phase {
             Phase::Incoming(_) => self.refuse_incoming(now, id, 480, None),
-            Phase::Calling(_) => return self.cancel(now, call),
+            Phase::Calling(_) => {
+                state.goodbye = reason;
+                return self.cancel(now, call);
+            }
             Phase::Answered => {
                 state.goodbye = reason;
                 self.end_call(id, EndCause::LocalHangup);
             }
-            Phase::Established | Phase::Ending => {
+            Phase::Offered(_) | Phase::Established | Phase::Ending => {
+                self.refuse_offer(id);
                 self.end_call(id, EndCause::LocalHangup);
                 self.send_bye(now, id, reason.as_ref());
             }
@@ -70,6 +74,16 @@ impl Endpoint {
         self.fail_call(call.0, 487);
         self.give_up(now, call.0);
         Ok(())
+    }
+
+    /// Our answer to the offer in [`Event::Answered`](crate::Event::Answered), where our INVITE had none: the
+    /// ACK carries it (RFC 3261 13.2.2.4). Until then none is sent, and within 32 s the peer gives up.
+    ///
+    /// # Errors
+    /// `WrongState`: nobody has made us an offer, or it is answered already; `NoSuchCall`.
+    pub fn acknowledge(&mut self, _now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
+        self.live(call)?;
+        if self.answer_offer(call.0, Some(sdp)) { Ok(()) } else { Err(CommandError::WrongState) }
     }
 
     /// Accepts the peer's change with our answer (or offer, where it made none).

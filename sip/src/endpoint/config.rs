@@ -1,6 +1,6 @@
 //! What an endpoint is told before it starts: addresses, limits, seed. It never reads a file or the environment.
 
-use crate::peer::Peer;
+use crate::peer::{Peer, Transport};
 use crate::private::Private;
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,6 +33,9 @@ pub struct EndpointConfig {
     pub retry_after: Duration,
     /// How long an INVITE (either direction) may stay without a final answer.
     pub answer_within: Duration,
+    /// How long a target may stay without any response while there is another to try; the last one gets
+    /// the 32 s (64*T1) of RFC 3261.
+    pub target_within: Duration,
     /// How long a transfer may stay without an outcome, beyond the 32 s (64*T1) that its REFER may take.
     pub transfer_within: Duration,
     /// Responses go to the address and port the request came from even where the client did not ask
@@ -53,6 +56,7 @@ impl EndpointConfig {
             max_transactions: 16_384,
             retry_after: Duration::from_secs(5),
             answer_within: Duration::from_secs(180),
+            target_within: Duration::from_secs(6),
             transfer_within: Duration::from_secs(30),
             symmetric_responses: true,
         }
@@ -66,6 +70,12 @@ impl EndpointConfig {
         let listeners = || std::iter::once(&main).chain(&self.listeners).filter(|l| l.transport == peer.transport);
         let same_family = |l: &&Peer| l.address.is_ipv4() == peer.address.is_ipv4();
         listeners().find(same_family).or_else(|| listeners().next()).map_or(self.advertised, |l| l.address)
+    }
+
+    /// Can a request to this peer go by TCP, with a Via that leads back to us?
+    pub(crate) fn has_tcp_for(&self, peer: Peer) -> bool {
+        let leads_back = |l: &Peer| l.transport == Transport::Tcp && l.address.is_ipv4() == peer.address.is_ipv4();
+        self.listeners.iter().any(leads_back)
     }
 
     /// Is it an address that we write into a Via?
@@ -87,19 +97,35 @@ impl fmt::Debug for EndpointConfig {
 /// An outgoing call.
 #[derive(Clone)]
 pub struct InviteRequest {
-    /// Where it goes (names are resolved by the driver, never here): the first that can be reached
-    /// (RFC 3263 4.3). At least one.
+    /// Where it goes (names are resolved by the driver, never here): one after the other, until one is
+    /// reached that does not answer 503 (RFC 3263 4.3). At least one; the first 16 count.
     pub targets: Vec<Peer>,
     /// The Request-URI, also To: `sip:user@host[:port]`.
     pub to: String,
     /// The user part of our From.
     pub from_user: String,
+    /// The host part of our From: a trunk's domain, say. `None`: our own address.
+    pub from_host: Option<String>,
     /// The display name of our From.
     pub from_display: Option<String>,
-    /// The offer, as [`sdp::offer`](crate::sdp::offer) prints it.
-    pub sdp: String,
+    /// The way to go first: the URI of an outbound proxy, `sip:proxy.example.com;lr`. It becomes the Route
+    /// header; the targets are the proxy's.
+    pub route: Option<String>,
+    /// The offer, as [`sdp::offer`](crate::sdp::offer) prints it. `None`: whoever answers makes the offer,
+    /// which arrives in [`Event::Answered`](crate::Event::Answered), and
+    /// [`Endpoint::acknowledge`](crate::Endpoint::acknowledge) takes our answer.
+    pub sdp: Option<String>,
     /// More headers, name and value; line breaks in them become spaces.
     pub headers: Vec<(String, String)>,
+}
+
+impl InviteRequest {
+    /// To `to` by way of `targets`, from `dauys` at our own address, with nothing else said.
+    pub fn new(targets: Vec<Peer>, to: &str, sdp: Option<String>) -> Self {
+        let (from_host, from_display, route, headers) = (None, None, None, Vec::new());
+        let (to, from_user) = (to.to_owned(), "dauys".to_owned());
+        Self { targets, to, from_user, from_host, from_display, route, sdp, headers }
+    }
 }
 
 impl fmt::Debug for InviteRequest {

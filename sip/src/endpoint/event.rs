@@ -69,22 +69,29 @@ pub enum Event {
         status: u16,
         /// Early media, if described.
         sdp: Option<Session>,
+        /// Which branch of a forked call rings, 0 to 7 in order of appearance (RFC 3261 13.2.2.1). After a
+        /// failover to another target it counts anew.
+        fork: u16,
     },
-    /// Our INVITE was accepted; the ACK is already on its way.
+    /// Our INVITE was accepted; the ACK is already on its way. Where the INVITE had no offer, it waits for
+    /// `acknowledge`.
     Answered {
         /// The call.
         call: CallHandle,
-        /// The answer to our offer; `None` or unusable: hang up.
+        /// The answer to our offer, or the offer where we made none; `None` or unusable: hang up.
         sdp: Option<Session>,
     },
     /// Our INVITE came to nothing.
     Failed {
         /// The call.
         call: CallHandle,
-        /// The final status, 408 where nobody answered, 487 after `cancel`.
+        /// The final status, 408 where nobody answered, 503 where nobody could be reached, 487 after `cancel`.
         status: u16,
         /// Retry-After in seconds, where given.
         retry_after_s: Option<u32>,
+        /// The URIs that a redirection (3xx) names, most wanted first, at most 8. Nobody is called by
+        /// itself: whom to believe, and who pays, is not for a protocol to decide.
+        contacts: Vec<Private<String>>,
     },
     /// The peer wants to change the session. Do `accept_reinvite` or `reject_reinvite`.
     Reinvite {
@@ -209,8 +216,14 @@ impl fmt::Debug for Event {
             Self::Incoming { offer, .. } => write!(f, "Incoming({call}{})", sdp(offer)),
             Self::Established { answer, .. } => write!(f, "Established({call}{})", sdp(answer)),
             Self::Cancelled { status, .. } => write!(f, "Cancelled({call}, {status})"),
-            Self::Progress { status, sdp: s, .. } => write!(f, "Progress({call}, {status}{})", sdp(s)),
+            Self::Progress { status, sdp: s, fork: 0, .. } => write!(f, "Progress({call}, {status}{})", sdp(s)),
+            Self::Progress { status, sdp: s, fork, .. } => {
+                write!(f, "Progress({call}, {status}{}, fork {fork})", sdp(s))
+            }
             Self::Answered { sdp: s, .. } => write!(f, "Answered({call}{})", sdp(s)),
+            Self::Failed { status, contacts, .. } if !contacts.is_empty() => {
+                write!(f, "Failed({call}, {status}, {} contacts)", contacts.len())
+            }
             Self::Failed { status, .. } => write!(f, "Failed({call}, {status})"),
             Self::Reinvite { offer, .. } => write!(f, "Reinvite({call}{})", sdp(offer)),
             Self::Renegotiated { answer, .. } => write!(f, "Renegotiated({call}{})", sdp(answer)),

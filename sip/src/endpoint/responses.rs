@@ -34,16 +34,26 @@ impl Endpoint {
             let bytes = ack.builder("ACK", self.config.local(ack.peer)).finish();
             self.out.send(entry.peer, bytes);
         }
-        if step.up && !self.acknowledge_again(tx, response) {
+        if step.up && !self.acknowledge_again(tx, response) && !self.tried_again(now, tx, status) {
             match purpose {
                 Purpose::Invite => self.on_invite_response(now, tx, response),
                 Purpose::Reinvite => self.on_reinvite_response(now, tx, response),
                 Purpose::Refer => self.on_refer_response(now, tx, response),
                 Purpose::Bye if status >= 200 => self.end_of_bye(tx),
+                Purpose::Abandoned | Purpose::Cancelled => self.on_abandoned_response(now, tx, response),
                 Purpose::Bye | Purpose::Aside | Purpose::Serve => {}
             }
         }
         self.settle(tx);
+    }
+
+    /// Is this failure none yet, for the request went out again?
+    fn tried_again(&mut self, now: Instant, tx: u64, status: u16) -> bool {
+        match status {
+            // RFC 3263 4.3.
+            503 => self.fail_over(now, tx),
+            _ => false,
+        }
     }
 
     /// A response is ours if its only Via is the one that we wrote (8.1.3.3, 18.1.2).
@@ -74,7 +84,7 @@ impl Endpoint {
         let tag = response.head.to.tag();
         let Some(entry) = self.table.get(tx) else { return false };
         let Some(ack) = entry.acks.iter().find(|a| a.remote_tag.as_deref() == tag) else { return false };
-        self.out.resend(ack.to, ack.bytes.clone());
+        self.out.resend(ack.outgoing.peer, ack.bytes.clone());
         true
     }
 

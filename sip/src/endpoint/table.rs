@@ -3,7 +3,7 @@
 use crate::dialog::Outgoing;
 use crate::peer::Peer;
 use crate::transaction::{InviteClient, InviteServer, RequestClient, RequestServer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 /// A keyed hash of what identifies a transaction (RFC 3261 17.1.3, 17.2.3).
@@ -25,6 +25,10 @@ pub(super) enum Purpose {
     Refer,
     /// CANCEL, and the BYE of a fork that nobody wants.
     Aside,
+    /// An INVITE that was sent again elsewhere or under another number: what it still brings is not wanted.
+    Abandoned,
+    /// The same, after its CANCEL.
+    Cancelled,
     /// A server transaction.
     Serve,
 }
@@ -33,7 +37,8 @@ pub(super) enum Purpose {
 pub(super) struct Ack {
     pub remote_tag: Option<String>,
     pub bytes: Vec<u8>,
-    pub to: Peer,
+    /// Its parts, and where it goes.
+    pub outgoing: Outgoing,
 }
 
 pub(super) struct Entry {
@@ -48,15 +53,17 @@ pub(super) struct Entry {
     pub request: Vec<u8>,
     /// A client INVITE's parts.
     pub outgoing: Option<Box<Outgoing>>,
+    /// Where a client's request goes if it cannot go to `peer`, next first (RFC 3263 4.3).
+    pub targets: VecDeque<Peer>,
     pub acks: Vec<Ack>,
     pub armed: Option<Instant>,
 }
 
 impl Entry {
     pub fn server(machine: Machine, key: Key, peer: Peer, call: Option<u64>) -> Self {
-        let (request, acks) = (Vec::new(), Vec::new());
+        let (request, acks, targets) = (Vec::new(), Vec::new(), VecDeque::new());
         let purpose = Purpose::Serve;
-        Self { machine, key, merge: None, purpose, peer, call, request, outgoing: None, acks, armed: None }
+        Self { machine, key, merge: None, purpose, peer, call, request, outgoing: None, targets, acks, armed: None }
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -105,6 +112,19 @@ impl Table {
         }
         self.entries.insert(self.last, entry);
         self.last
+    }
+
+    /// Puts another transaction in the place of one; the old one is without a place then.
+    pub fn replace(&mut self, id: u64, entry: Entry) -> Option<Entry> {
+        let old = self.remove(id)?;
+        self.keys.insert(entry.key, id);
+        self.entries.insert(id, entry);
+        Some(old)
+    }
+
+    /// Those that `wanted` picks.
+    pub fn ids(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<u64> {
+        self.entries.iter().filter(|(_, entry)| wanted(entry)).map(|(id, _)| *id).collect()
     }
 
     pub fn find(&self, key: &Key) -> Option<u64> {

@@ -27,24 +27,34 @@ impl Endpoint {
                 (step.resend.then(|| entry.request.clone()), step.timeout)
             }
         };
-        let (purpose, call) = (entry.purpose, entry.call);
         if let Some(bytes) = resend {
             self.out.resend(peer, bytes);
         }
-        if timeout {
-            match (purpose, call) {
-                // Timer B: as if 408 (8.1.3.1).
-                (Purpose::Invite, Some(call)) => {
-                    self.fail_call(call, 408);
-                    self.remove_call(call);
-                }
-                (Purpose::Reinvite, Some(call)) => self.peer_gone(now, call, 408),
-                (Purpose::Refer, Some(call)) => self.refer_unanswered(now, call, id),
-                (Purpose::Bye, Some(call)) => self.remove_call(call),
-                _ => {}
-            }
+        // Timers B and F: the next target, or as if 408 (8.1.3.1).
+        if timeout && !self.fail_over(now, id) {
+            self.unanswered(now, id, 408);
         }
         self.settle(id);
+    }
+
+    /// A request of ours gets no response: 408 where nobody answered in time, 503 where it could not be sent.
+    pub(super) fn unanswered(&mut self, now: Instant, id: u64, status: u16) {
+        let Some(entry) = self.table.get(id) else { return };
+        match (entry.purpose, entry.call) {
+            (Purpose::Invite, Some(call)) => {
+                self.fail_call(call, status);
+                self.remove_call(call);
+            }
+            // 12.2.1.2: who does not answer is gone; who cannot be reached now may be heard again.
+            (Purpose::Reinvite, Some(call)) if status == 408 => self.peer_gone(now, call, status),
+            (Purpose::Reinvite, Some(call)) => {
+                self.change_failed(call, status);
+                self.arm(call);
+            }
+            (Purpose::Refer, Some(call)) => self.refer_unanswered(now, call, id, status),
+            (Purpose::Bye, Some(call)) => self.remove_call(call),
+            _ => {}
+        }
     }
 
     pub(super) fn call_due(&mut self, now: Instant, id: u64) {

@@ -40,6 +40,13 @@ impl Transfer {
         self.is_open().then_some(self.until)
     }
 
+    /// The REFER goes out again under another number, and is known by that.
+    pub fn renumber(&mut self, old: u32, new: u32) {
+        if self.cseq == old {
+            self.cseq = new;
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.stage != Stage::Told
     }
@@ -114,10 +121,10 @@ impl Endpoint {
         self.arm(id);
     }
 
-    /// Timer F: as if 408 (RFC 3261 8.1.3.1).
-    pub(super) fn refer_unanswered(&mut self, now: Instant, id: u64, tx: u64) {
+    /// Timer F or no way there: as if 408 or 503 (RFC 3261 8.1.3.1).
+    pub(super) fn refer_unanswered(&mut self, now: Instant, id: u64, tx: u64, status: u16) {
         if self.transfer_of(tx).is_some_and(|(_, stage)| stage == Stage::Asked) {
-            self.refer_failed(now, id, 408);
+            self.refer_failed(now, id, status);
         }
     }
 

@@ -120,6 +120,15 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Negotiated, SdpErro
     Ok(negotiated)
 }
 
+/// An answer that refuses every section of an offer (RFC 3264 6): for a call that ends before it began.
+pub(crate) fn refusal(offer: &Session) -> String {
+    let mut body = format!("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt={}\r\n", offer.time);
+    for media in &offer.media {
+        refuse(&mut body, media);
+    }
+    body
+}
+
 /// What follows from the peer's answer to our [`offer`].
 pub fn accept(local: &LocalMedia, answer: &Session) -> Result<Negotiated, SdpError> {
     let (_, audio) = answer.audio().filter(|(i, _)| *i == 0).ok_or(SdpError::NoAudio)?;

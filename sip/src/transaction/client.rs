@@ -26,7 +26,7 @@ enum State {
         interval: Duration,
         until: Instant,
     },
-    /// INVITE: no timer runs, the caller bounds it. Others: still retransmitting every T2.
+    /// INVITE: no timer runs, the caller bounds it, unless it is abandoned. Others: still retransmitting every T2.
     Proceeding {
         resend_at: Option<Instant>,
         until: Option<Instant>,
@@ -47,12 +47,20 @@ enum State {
 pub(crate) struct InviteClient {
     state: State,
     transport: Transport,
+    /// When an abandoned one ends, whatever was heard.
+    ends: Option<Instant>,
 }
 
 impl InviteClient {
-    /// The request was just sent.
-    pub fn new(now: Instant, transport: Transport) -> Self {
-        Self { state: calling(now, transport), transport }
+    /// The request was just sent; `within`: how long nobody may answer.
+    pub fn new(now: Instant, transport: Transport, within: Duration) -> Self {
+        Self { state: calling(now, transport, within), transport, ends: None }
+    }
+
+    /// Nobody waits for it any more, so nothing is sent again; but what it was sent to may answer late.
+    pub fn abandoned(now: Instant, transport: Transport) -> Self {
+        let until = now + T1_64;
+        Self { state: State::Calling { resend_at: None, interval: T1, until }, transport, ends: Some(until) }
     }
 
     pub fn on_response(&mut self, now: Instant, status: u16) -> ClientStep {
@@ -60,7 +68,7 @@ impl InviteClient {
         let up = ClientStep { up: true, ..ClientStep::default() };
         match (self.state, status) {
             (_, 100..=199) if early => {
-                self.state = State::Proceeding { resend_at: None, until: None };
+                self.state = State::Proceeding { resend_at: None, until: self.ends };
                 up
             }
             (_, 200..=299) if early => {
@@ -80,7 +88,7 @@ impl InviteClient {
 
     pub fn on_timeout(&mut self, now: Instant) -> ClientStep {
         match &mut self.state {
-            State::Calling { until, .. } if now >= *until => {
+            State::Calling { until, .. } | State::Proceeding { until: Some(until), .. } if now >= *until => {
                 self.state = State::Terminated;
                 ClientStep { timeout: true, ..ClientStep::default() }
             }
@@ -105,6 +113,11 @@ impl InviteClient {
     pub fn is_terminated(&self) -> bool {
         self.state == State::Terminated
     }
+
+    /// Nobody has answered anything.
+    pub const fn is_unheard(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
+    }
 }
 
 /// RFC 3261 17.1.2.
@@ -112,20 +125,22 @@ impl InviteClient {
 pub(crate) struct RequestClient {
     state: State,
     transport: Transport,
+    /// Timer F.
+    ends: Instant,
 }
 
 impl RequestClient {
-    /// The request was just sent.
-    pub fn new(now: Instant, transport: Transport) -> Self {
-        Self { state: calling(now, transport), transport }
+    /// The request was just sent; `within`: how long nobody may answer.
+    pub fn new(now: Instant, transport: Transport, within: Duration) -> Self {
+        Self { state: calling(now, transport, within), transport, ends: now + T1_64 }
     }
 
     pub fn on_response(&mut self, now: Instant, status: u16) -> ClientStep {
         let up = ClientStep { up: true, ..ClientStep::default() };
         match (self.state, status) {
-            (State::Calling { until, .. }, 100..=199) => {
+            (State::Calling { .. }, 100..=199) => {
                 let resend_at = (!self.transport.is_reliable()).then_some(now + T2);
-                self.state = State::Proceeding { resend_at, until: Some(until) };
+                self.state = State::Proceeding { resend_at, until: Some(self.ends) };
                 up
             }
             (State::Proceeding { .. }, 100..=199) => up,
@@ -169,11 +184,16 @@ impl RequestClient {
     pub fn is_terminated(&self) -> bool {
         self.state == State::Terminated
     }
+
+    /// Nobody has answered anything.
+    pub const fn is_unheard(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
+    }
 }
 
-fn calling(now: Instant, transport: Transport) -> State {
+fn calling(now: Instant, transport: Transport, within: Duration) -> State {
     let resend_at = (!transport.is_reliable()).then_some(now + T1);
-    State::Calling { resend_at, interval: T1, until: now + T1_64 }
+    State::Calling { resend_at, interval: T1, until: now + within.min(T1_64) }
 }
 
 fn deadline(state: State) -> Option<Instant> {

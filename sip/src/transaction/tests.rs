@@ -41,7 +41,7 @@ const fn client_step(step: ClientStep) -> &'static str {
 #[test]
 fn timers_a_and_b() {
     let t0 = base();
-    let mut machine = InviteClient::new(t0, Transport::Udp);
+    let mut machine = InviteClient::new(t0, Transport::Udp, T1_64);
     let log = run(t0, 40_000, |now| client_step(machine.on_timeout(now)));
     assert_eq!(log, "500 resend, 1500 resend, 3500 resend, 7500 resend, 15500 resend, 31500 resend, 32000 timeout");
     assert!(machine.is_terminated());
@@ -50,7 +50,7 @@ fn timers_a_and_b() {
 #[test]
 fn timers_e_and_f() {
     let t0 = base();
-    let mut machine = RequestClient::new(t0, Transport::Udp);
+    let mut machine = RequestClient::new(t0, Transport::Udp, T1_64);
     let log = run(t0, 40_000, |now| client_step(machine.on_timeout(now)));
     assert_eq!(
         log,
@@ -58,7 +58,7 @@ fn timers_e_and_f() {
          23500 resend, 27500 resend, 31500 resend, 32000 timeout"
     );
     // In Proceeding E runs at T2 and F goes on (17.1.2.2).
-    let mut machine = RequestClient::new(t0, Transport::Udp);
+    let mut machine = RequestClient::new(t0, Transport::Udp, T1_64);
     assert_eq!(client_step(machine.on_response(t0 + ms(100), 100)), "up");
     let log = run(t0, 40_000, |now| client_step(machine.on_timeout(now)));
     assert_eq!(
@@ -70,7 +70,7 @@ fn timers_e_and_f() {
 #[test]
 fn timer_k() {
     let t0 = base();
-    let mut machine = RequestClient::new(t0, Transport::Udp);
+    let mut machine = RequestClient::new(t0, Transport::Udp, T1_64);
     assert_eq!(client_step(machine.on_response(t0, 200)), "up");
     assert_eq!(client_step(machine.on_response(t0, 200)), "");
     assert_eq!(machine.deadline(), Some(t0 + T4));
@@ -83,7 +83,7 @@ fn timer_k() {
 #[test]
 fn timer_d_and_timer_m() {
     let t0 = base();
-    let mut machine = InviteClient::new(t0, Transport::Udp);
+    let mut machine = InviteClient::new(t0, Transport::Udp, T1_64);
     assert_eq!(client_step(machine.on_response(t0, 180)), "up");
     // Timers A and B are silent in Proceeding.
     assert_eq!(machine.deadline(), None);
@@ -94,7 +94,7 @@ fn timer_d_and_timer_m() {
     assert!(!machine.is_terminated());
     machine.on_timeout(t0 + TIMER_D);
     assert!(machine.is_terminated());
-    let mut machine = InviteClient::new(t0, Transport::Udp);
+    let mut machine = InviteClient::new(t0, Transport::Udp, T1_64);
     assert_eq!(client_step(machine.on_response(t0, 200)), "up");
     assert_eq!(client_step(machine.on_response(t0, 200)), "up");
     assert_eq!(client_step(machine.on_response(t0, 486)), "");
@@ -149,8 +149,27 @@ fn timer_l_and_timer_j() {
 #[test]
 fn a_late_clock_sends_once() {
     let t0 = base();
-    let mut machine = InviteClient::new(t0, Transport::Udp);
+    let mut machine = InviteClient::new(t0, Transport::Udp, T1_64);
     assert!(machine.on_timeout(t0 + ms(10_000)).resend);
     assert!(!machine.on_timeout(t0 + ms(10_000)).resend);
     assert_eq!(machine.deadline(), Some(t0 + ms(11_000)));
+}
+
+/// RFC 3263 4.3: a short patience holds only until somebody is heard; an abandoned INVITE never outlives its timer.
+#[test]
+fn patience_and_abandonment() {
+    let t0 = base();
+    let mut machine = RequestClient::new(t0, Transport::Tcp, ms(6000));
+    assert_eq!(machine.deadline(), Some(t0 + ms(6000)));
+    assert_eq!(client_step(machine.on_response(t0 + ms(100), 100)), "up");
+    assert_eq!(machine.deadline(), Some(t0 + T1_64));
+    let mut machine = InviteClient::new(t0, Transport::Tcp, ms(6000));
+    assert_eq!(client_step(machine.on_timeout(t0 + ms(6000))), "timeout");
+    let mut machine = InviteClient::abandoned(t0, Transport::Udp);
+    assert!(machine.is_unheard());
+    assert_eq!(run(t0, 31_900, |now| client_step(machine.on_timeout(now))), "");
+    assert_eq!(client_step(machine.on_response(t0 + ms(100), 180)), "up");
+    assert_eq!(machine.deadline(), Some(t0 + T1_64));
+    assert_eq!(client_step(machine.on_timeout(t0 + T1_64)), "timeout");
+    assert!(machine.is_terminated());
 }

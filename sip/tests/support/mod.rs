@@ -336,11 +336,8 @@ pub fn label(parsed: &Message<'_>) -> String {
 
 pub fn invite_request() -> InviteRequest {
     InviteRequest {
-        targets: vec![Peer::udp(peer())],
-        to: "sip:bob@example.com".to_owned(),
         from_user: "agent".to_owned(),
-        from_display: None,
-        sdp: SDP.to_owned(),
         headers: vec![("X-Test".to_owned(), "a\r\nInjected: b".to_owned())],
+        ..InviteRequest::new(vec![Peer::udp(peer())], "sip:bob@example.com", Some(SDP.to_owned()))
     }
 }
