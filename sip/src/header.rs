@@ -41,7 +41,13 @@ impl Params {
             if !is_token(name.as_bytes()) || value.is_some_and(|v| !is_param_value(v)) {
                 return None;
             }
-            params.push((name.to_owned(), value.map(|v| unquote(v).into_owned())));
+            let value = value.map(|v| unquote(v).into_owned());
+            // RFC 3261 7.3.1: no name twice. A harmless repetition is let pass; two values are two meanings.
+            match params.iter().find(|(n, _): &&(String, _)| n.eq_ignore_ascii_case(name)) {
+                Some((_, earlier)) if *earlier != value => return None,
+                Some(_) => {}
+                None => params.push((name.to_owned(), value)),
+            }
         }
         Some(Self(params))
     }

@@ -237,23 +237,34 @@ fn starts_with_sip(text: &[u8]) -> bool {
 
 fn header_lines<'a>(lines: &mut Lines<'a>, headers: &mut Vec<Header<'a>>) -> Option<Defect> {
     let mut defect = None;
+    // False behind a line that was not taken: its folds must not continue the header before it.
+    let mut is_taken = false;
     loop {
         let Some(line) = lines.next() else {
             return defect.or(Some(Defect::NoEnd));
         };
-        match line.first() {
+        let fault = match line.first() {
             None => return defect,
-            Some(b' ' | b'\t') => match headers.last_mut() {
-                // RFC 3261 7.3.1: a folded line continues the value; the fold equals one space.
-                Some(header) => unfold(&mut header.value, line.trim_ascii()),
-                None => defect = defect.or(Some(Defect::HeaderLine)),
-            },
-            Some(_) => match header_line(line) {
-                Some(header) if headers.len() < HEADERS_MAX => headers.push(header),
-                Some(_) => defect = defect.or(Some(Defect::TooManyHeaders)),
-                None => defect = defect.or(Some(Defect::HeaderLine)),
-            },
-        }
+            // RFC 3261 7.3.1: a folded line continues the value; the fold equals one space.
+            Some(b' ' | b'\t') => {
+                let header = headers.last_mut().filter(|_| is_taken);
+                let is_fold = header.is_some_and(|h| unfold(&mut h.value, line.trim_ascii()));
+                (!is_fold).then_some(Defect::HeaderLine)
+            }
+            Some(_) => {
+                let header = header_line(line);
+                is_taken = header.is_some() && headers.len() < HEADERS_MAX;
+                match header {
+                    Some(header) if is_taken => {
+                        headers.push(header);
+                        None
+                    }
+                    Some(_) => Some(Defect::TooManyHeaders),
+                    None => Some(Defect::HeaderLine),
+                }
+            }
+        };
+        defect = defect.or(fault);
     }
 }
 
@@ -273,9 +284,13 @@ fn header_line(line: &[u8]) -> Option<Header<'_>> {
     Some(Header { kind: Name::parse(name), name, value: Cow::Borrowed(value) })
 }
 
-fn unfold<'a>(value: &mut Cow<'a, [u8]>, more: &'a [u8]) {
-    if more.is_empty() || more.contains(&b'\r') {
-        return;
+/// False: not a line that may stand in a header.
+fn unfold<'a>(value: &mut Cow<'a, [u8]>, more: &'a [u8]) -> bool {
+    if more.contains(&b'\r') {
+        return false;
+    }
+    if more.is_empty() {
+        return true;
     }
     if value.is_empty() {
         *value = Cow::Borrowed(more);
@@ -284,6 +299,7 @@ fn unfold<'a>(value: &mut Cow<'a, [u8]>, more: &'a [u8]) {
         value.push(b' ');
         value.extend_from_slice(more);
     }
+    true
 }
 
 fn frame_body<'a>(headers: &[Header<'_>], rest: &'a [u8]) -> (&'a [u8], Option<Defect>) {

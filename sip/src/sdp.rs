@@ -200,12 +200,20 @@ impl Reader {
         if line.trim().is_empty() {
             return Ok(());
         }
+        // RFC 8866 9: no NUL, CR or LF in a value. What we repeat in an answer must stay one line.
+        if line.contains(['\r', '\0']) {
+            return Err(SdpError::Malformed);
+        }
         let (kind, value) = line.split_once('=').ok_or(SdpError::Malformed)?;
         match kind {
             "m" => self.media_line(value),
             "c" => self.connection(value),
             "t" => {
-                self.time.get_or_insert_with(|| value.trim().to_owned());
+                // Not two numbers: as if it were not there, for an answer repeats it.
+                let is_time = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+                if value.split(' ').count() == 2 && value.split(' ').all(is_time) && self.media.is_empty() {
+                    self.time.get_or_insert_with(|| value.to_owned());
+                }
                 Ok(())
             }
             "a" => {

@@ -2,8 +2,9 @@
 
 use crate::peer::{Peer, Transport};
 use crate::text::unescape;
+use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A URI as it came, and its parts where it is a sip or sips one.
 #[derive(Clone, PartialEq, Eq)]
@@ -109,6 +110,11 @@ impl SipUri {
             Some((info, rest)) => (info.split(':').next().map(str::to_owned), rest),
             None => (None, rest),
         };
+        // RFC 3261 25.1: behind the user part '@' is written %40; whoever splits at the last one would see
+        // another host.
+        if rest.contains('@') {
+            return Err(UriError);
+        }
         let (rest, headers) = match rest.split_once('?') {
             Some((rest, headers)) => (rest, Some(headers.to_owned())),
             None => (rest, None),
@@ -121,7 +127,7 @@ impl SipUri {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (part, None),
             };
-            if name.is_empty() || name.contains('@') {
+            if name.is_empty() {
                 return Err(UriError);
             }
             params.push((name.to_owned(), value));
@@ -134,7 +140,7 @@ impl SipUri {
 pub(crate) fn parse_host_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (inner, after) = rest.split_once(']')?;
-        inner.parse::<std::net::Ipv6Addr>().ok()?;
+        let inner = ipv6(inner)?;
         let port = if after.trim().is_empty() { None } else { Some(after.trim_start().strip_prefix(':')?) };
         (inner, port)
     } else {
@@ -146,7 +152,7 @@ pub(crate) fn parse_host_port(text: &str) -> Option<(String, Option<u16>)> {
         if host.is_empty() || !host.chars().all(valid) {
             return None;
         }
-        (host, port)
+        (Cow::Borrowed(host), port)
     };
     let port = match port.map(str::trim) {
         Some(p) if p.bytes().all(|b| b.is_ascii_digit()) => Some(p.parse::<u16>().ok()?),
@@ -154,6 +160,17 @@ pub(crate) fn parse_host_port(text: &str) -> Option<(String, Option<u16>)> {
         None => None,
     };
     Some((host.to_ascii_lowercase(), port))
+}
+
+/// RFC 5118 4.10: the grammar of RFC 3261 allows a third colon before an embedded IPv4 address; it is left out.
+fn ipv6(text: &str) -> Option<Cow<'_, str>> {
+    let is_address = |t: &str| t.parse::<Ipv6Addr>().is_ok();
+    if is_address(text) {
+        return Some(Cow::Borrowed(text));
+    }
+    let (head, tail) = text.split_once(":::")?;
+    tail.parse::<Ipv4Addr>().ok()?;
+    Some(format!("{head}::{tail}")).filter(|t| is_address(t)).map(Cow::Owned)
 }
 
 impl fmt::Debug for Uri {
@@ -208,6 +225,12 @@ mod tests {
             <sip:a@h> -> no
             sip:a@h;; -> no
             sip:a@[::zz] -> no
+            sip:a@b;x=c@d -> no
+            sip:a@b?x=c@d -> no
+            sip:[2001:DB8:::192.0.2.1]:5070 -> "" 2001:db8::192.0.2.1 5070
+            sip:[2001:db8:::1] -> no
+            sip:[1:::2:::192.0.2.1] -> no
+            sip:2001:db8::10 -> no
             nothing -> no
             "#,
         );

@@ -49,7 +49,7 @@ pub struct Response<'a> {
 #[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct Refusal {
-    /// 400 or 505.
+    /// 400, 501 or 505.
     pub status: u16,
     /// For a person; names a header, never its value.
     pub why: &'static str,
@@ -99,10 +99,15 @@ fn read_request(message: &Message<'_>) -> Result<(Method, Uri, Head), Refusal> {
         return Err(bad("Request-URI with headers"));
     }
     let head = read_head(message)?;
+    let parsed = Method::parse(method);
     if head.cseq.method != method {
-        return Err(bad("CSeq method differs"));
+        // RFC 4475 3.1.2.18: 501 tells the sender of a new method more than 400 would.
+        return Err(match parsed {
+            Method::Other(_) => Refusal { status: 501, why: "unknown method, and CSeq differs" },
+            _ => bad("CSeq method differs"),
+        });
     }
-    Ok((Method::parse(method), uri, head))
+    Ok((parsed, uri, head))
 }
 
 fn read_head(message: &Message<'_>) -> Result<Head, Refusal> {

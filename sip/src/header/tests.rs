@@ -20,6 +20,8 @@ fn name_addrs() {
         ("Жанна <sip:a@b>;tag=1", r#""Жанна" sip:a@b "1""#),
         ("<sip:a@b>;tag=", "no"),
         ("<sip:a@b>;;", "no"),
+        ("<sip:a@b>;tag=1;TAG=1", r#""-" sip:a@b "1""#),
+        ("<sip:a@b>;tag=1;tag=2", "no"),
         ("<sip:a@b> x", "no"),
         ("< sip:a@b>", "no"),
         ("sip:a@b?x=y", "no"),

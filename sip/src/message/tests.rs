@@ -34,6 +34,9 @@ fn framing() {
     check(" fold first\r\n\r\n", "| HeaderLine");
     // A bare CR would let one header pose as two for those who split there.
     check("To: x\rVia: y\r\n\r\n", "| HeaderLine");
+    check("To: x\r\n y\rz\r\n\r\n", "To=x| HeaderLine");
+    // What continues a line that was refused continues nothing.
+    check("To: x\r\nno colon\r\n y\r\n\r\n", "To=x| HeaderLine");
     check(&("a: b\r\n".repeat(300) + "\r\n"), &format!("{}| TooManyHeaders", vec!["Other=b"; 256].join(" ")));
 }
 

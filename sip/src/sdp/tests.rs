@@ -26,6 +26,7 @@ fn check_with(local: &LocalMedia, offer: &str, expected: &str) {
 
 #[test]
 fn answers() {
+    let plain = "t=0 0\nm=audio 40000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=ptime:20\na=sendrecv";
     // The offerer's order wins, dynamic payload types are the offer's, other sections get port 0.
     check(
         "c=IN IP4 192.0.2.10
@@ -47,6 +48,8 @@ fn answers() {
          m=video 0 RTP/AVP 31 32
          m=application 0 udp wb",
     );
+    // What is no time is not repeated.
+    check("c=IN IP4 192.0.2.10\nt=0 <0>\nt=never\nm=audio 4000 RTP/AVP 0", plain);
     // A dynamic number for PCMU; a second audio; rtcp-mux; the session's direction.
     check(
         "c=IN IP4 192.0.2.10
@@ -80,6 +83,8 @@ fn refusals() {
     check("m=audio", "Malformed");
     check("m=audio 99999 RTP/AVP 0", "Malformed");
     check("nonsense", "Malformed");
+    check("t=0 0\ra=inactive\nm=audio 4000 RTP/AVP 0", "Malformed");
+    check("s=a\0b\nm=audio 4000 RTP/AVP 0", "Malformed");
     check(&"m=audio 1 RTP/AVP 0\n".repeat(33), "TooLong");
     assert_eq!(parse("x=0\r\n"), Err(SdpError::Malformed));
     assert_eq!(parse(&"v=0\r\n".repeat(10_000)), Err(SdpError::TooLong));
