@@ -50,6 +50,7 @@ pub mod method;
 mod peer;
 mod private;
 pub mod sdp;
+pub mod stream;
 mod text;
 mod transaction;
 pub mod uri;

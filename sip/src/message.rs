@@ -303,22 +303,28 @@ fn unfold<'a>(value: &mut Cow<'a, [u8]>, more: &'a [u8]) -> bool {
 }
 
 fn frame_body<'a>(headers: &[Header<'_>], rest: &'a [u8]) -> (&'a [u8], Option<Defect>) {
+    match content_length(headers).map(|length| length.map(usize::try_from)) {
+        Err(defect) => (rest, Some(defect)),
+        Ok(None) => (rest, None),
+        Ok(Some(Ok(n))) => match rest.get(..n) {
+            Some(body) => (body, None),
+            None => (rest, Some(Defect::ShortBody)),
+        },
+        Ok(Some(Err(_))) => (rest, Some(Defect::ShortBody)),
+    }
+}
+
+/// What the headers say of the body's length, in bytes; several must agree.
+pub(crate) fn content_length(headers: &[Header<'_>]) -> Result<Option<u64>, Defect> {
     let mut length = None;
     for header in headers.iter().filter(|h| h.kind == Name::ContentLength) {
         match (number(&header.value), length) {
             (Some(n), None) => length = Some(n),
             (Some(n), Some(m)) if n == m => {}
-            _ => return (rest, Some(Defect::ContentLength)),
+            _ => return Err(Defect::ContentLength),
         }
     }
-    match length.map(usize::try_from) {
-        None => (rest, None),
-        Some(Ok(n)) => match rest.get(..n) {
-            Some(body) => (body, None),
-            None => (rest, Some(Defect::ShortBody)),
-        },
-        Some(Err(_)) => (rest, Some(Defect::ShortBody)),
-    }
+    Ok(length)
 }
 
 /// Digits only, below 2^64.
