@@ -4,9 +4,12 @@ mod body;
 mod call;
 mod called;
 mod caller;
+mod challenge;
 mod commands;
 mod config;
 mod event;
+mod ping;
+mod registration;
 mod reply;
 mod requests;
 mod responses;
@@ -18,14 +21,15 @@ mod timeouts;
 mod transfer;
 mod unreachable;
 
-pub use config::{EndpointConfig, InviteRequest, Reason};
-pub use event::{CallHandle, CallInfo, CommandError, EndCause, Event, Output, Stats};
+pub use config::{EndpointConfig, InviteRequest, Reason, RegisterRequest};
+pub use event::{CallHandle, CallInfo, CommandError, EndCause, Event, Output, PingHandle, RegistrationHandle, Stats};
 
 use crate::header::{Head, Refusal, Request, Response};
 use crate::ids::Ids;
 use crate::message::{self, Message, StartLine};
 use crate::peer::{Peer, Transport};
 use call::Call;
+use registration::Registration;
 use reply::Reply;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -47,6 +51,11 @@ pub struct Endpoint {
     timers: BTreeSet<(Instant, Due)>,
     out: Outbox,
     last_call: u64,
+    registrations: BTreeMap<u64, Registration>,
+    /// By the user part of their Contact.
+    contacts: BTreeMap<Key, u64>,
+    last_registration: u64,
+    last_ping: u64,
     seen_as: Option<SocketAddr>,
 }
 
@@ -55,6 +64,7 @@ pub struct Endpoint {
 enum Due {
     Transaction(u64),
     Call(u64),
+    Registration(u64),
 }
 
 /// What waits to be polled.
@@ -92,6 +102,10 @@ impl Endpoint {
             timers: BTreeSet::new(),
             out: Outbox::default(),
             last_call: 0,
+            registrations: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            last_registration: 0,
+            last_ping: 0,
             seen_as: None,
         }
     }
@@ -143,6 +157,7 @@ impl Endpoint {
             match due {
                 Due::Transaction(id) => self.transaction_due(now, id),
                 Due::Call(id) => self.call_due(now, id),
+                Due::Registration(id) => self.registration_due(now, id),
             }
         }
     }
@@ -184,14 +199,7 @@ impl Endpoint {
 
     /// The same for another user part, which is escaped already.
     fn contact_of(&self, user: &str, peer: Peer) -> String {
-        // RFC 7118 5.2.2: one name for both kinds of WebSocket.
-        let transport = match peer.transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-            Transport::Ws | Transport::Wss => ";transport=ws",
-        };
-        format!("<sip:{user}@{}{transport}>", self.local(peer))
+        contact_at(user, self.local(peer), peer.transport)
     }
 
     /// Answers a request that cannot be read, and forgets it (RFC 3261 8.2.7).
@@ -317,6 +325,18 @@ impl Endpoint {
         }
         self.settle(tx);
     }
+}
+
+/// `<sip:user@address;transport=..>`; the user is escaped already.
+fn contact_at(user: &str, address: SocketAddr, transport: Transport) -> String {
+    // RFC 7118 5.2.2: one name for both kinds of WebSocket.
+    let transport = match transport {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+        Transport::Tls => ";transport=tls",
+        Transport::Ws | Transport::Wss => ";transport=ws",
+    };
+    format!("<sip:{user}@{address}{transport}>")
 }
 
 /// Nothing, empty lines (RFC 5626 3.5.1), or STUN (RFC 7983: first byte 0 to 3).

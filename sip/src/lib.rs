@@ -56,7 +56,8 @@ mod transaction;
 pub mod uri;
 
 pub use endpoint::{
-    CallHandle, CallInfo, CommandError, EndCause, Endpoint, EndpointConfig, Event, InviteRequest, Output, Reason, Stats,
+    CallHandle, CallInfo, CommandError, EndCause, Endpoint, EndpointConfig, Event, InviteRequest, Output, PingHandle,
+    Reason, RegisterRequest, RegistrationHandle, Stats,
 };
 pub use peer::{Connection, Peer, Transport};
 pub use private::Private;

@@ -117,7 +117,7 @@ impl World {
                 }
                 Output::Event(event) => {
                     self.log[i].push(format!("{event:?}").replace("(1 +sdp)", "").replace("(1)", ""));
-                    self.calls[i] = Some(event.call());
+                    self.calls[i] = event.call();
                     if let Event::Reinvite { call, .. } = event {
                         let _ = self.ends[i].accept_reinvite(self.now, call, SDP);
                     }

@@ -100,7 +100,8 @@ impl Life {
             match output {
                 Output::Send { bytes, .. } => read_all(&bytes),
                 Output::Event(event) => {
-                    let (e, now, call) = (&mut self.endpoint, self.now, event.call());
+                    let Some(call) = event.call() else { continue };
+                    let (e, now) = (&mut self.endpoint, self.now);
                     let _ = match (event, self.dice % 3) {
                         (Event::Incoming { .. }, 0) => e.answer(now, call, SDP),
                         (Event::Incoming { .. }, 1) => e.ring(now, call),

@@ -4,6 +4,7 @@ use super::config::Reason;
 use super::reply::Reply;
 use super::table::Key;
 use super::transfer::Transfer;
+use crate::auth;
 use crate::dialog::Dialog;
 use crate::peer::Peer;
 use crate::sdp::Session;
@@ -27,6 +28,8 @@ pub(super) struct Call {
     pub ours: Option<OurReinvite>,
     /// Our REFER and what it subscribed us to.
     pub transfer: Option<Transfer>,
+    /// What our requests prove themselves with.
+    pub auth: Option<Box<auth::Client>>,
     /// The reason of a hang-up that waits: for the ACK, or for somebody to send CANCEL to.
     pub goodbye: Option<Reason>,
     pub armed: Option<Instant>,
@@ -118,7 +121,7 @@ impl Calling {
         self.forks.iter_mut().find(|f| f.tag.as_deref() == tag)?.sdp.take()
     }
 
-    /// The INVITE goes to another target, where nobody has been heard yet.
+    /// The INVITE goes out again, and nobody has answered that one yet.
     pub fn begin_again(&mut self) {
         self.is_heard = false;
         self.forks.clear();
@@ -185,7 +188,8 @@ impl Repeat {
 impl Call {
     pub fn new(dialog: Dialog, dialog_key: Key, phase: Phase, is_caller: bool) -> Self {
         let (repeat, theirs, ours, transfer, goodbye, armed) = (None, None, None, None, None, None);
-        Self { dialog, dialog_key, phase, is_caller, is_over: false, repeat, theirs, ours, transfer, goodbye, armed }
+        let (is_over, auth) = (false, None);
+        Self { dialog, dialog_key, phase, is_caller, is_over, repeat, theirs, ours, transfer, auth, goodbye, armed }
     }
 
     /// A request of ours goes out again under another number (RFC 3261 22.2).

@@ -65,12 +65,15 @@ impl Endpoint {
         let cseq = request.head.cseq.number;
         let incoming = Incoming { tx, cseq, reply, has_offer, until, ringing: None };
         let phase = Phase::Incoming(Box::new(incoming));
-        let id = self.add_call(Call::new(dialog, dialog_key, phase, false));
+        let registration = self.registration_of(&request.uri.user());
+        let mut call = Call::new(dialog, dialog_key, phase, false);
+        call.auth = self.auth_by(registration);
+        let id = self.add_call(call);
         if let Some(entry) = self.table.get_mut(tx) {
             entry.call = Some(id);
         }
         self.arm(id);
-        let info = Box::new(call_info(request, from));
+        let info = Box::new(CallInfo { registration, ..call_info(request, from) });
         self.out.event(Event::Incoming { call: CallHandle(id), offer, info });
     }
 
@@ -285,6 +288,7 @@ fn call_info(request: &Request<'_>, source: crate::peer::Peer) -> CallInfo {
             .and_then(|list| list.into_iter().next())
             .map(|n| Private::new(n.uri.as_str().to_owned())),
         user_agent: text(Name::UserAgent).map(Private::new),
+        registration: None,
         source: Private::new(source),
     }
 }

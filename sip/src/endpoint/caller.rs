@@ -4,10 +4,11 @@ use super::ALLOW;
 use super::Endpoint;
 use super::body;
 use super::call::{Call, Calling, Cancel, FORKS_MAX, Offered, OurReinvite, Phase};
-use super::config::{InviteRequest, Reason};
+use super::config::{InviteRequest, Reason, address};
 use super::event::{CallHandle, CommandError, EndCause, Event};
 use super::send::Launch;
 use super::table::{Ack, Purpose};
+use crate::auth;
 use crate::dialog::{Dialog, Outgoing};
 use crate::header::{Response, retry_after_s};
 use crate::message::{self, Builder, Name};
@@ -43,7 +44,9 @@ impl Endpoint {
         outgoing.routes = route.iter().map(|r| format!("<{}>", r.as_str())).collect();
         let bytes = self.invite_bytes(&outgoing, request.sdp.as_deref(), &request.headers);
         let calling = Calling::new(0, now + self.config.answer_within, request.sdp.is_some());
-        let id = self.add_call(Call::new(dialog, dialog_key, Phase::Calling(calling), true));
+        let mut call = Call::new(dialog, dialog_key, Phase::Calling(calling), true);
+        call.auth = request.credentials.clone().map(|c| Box::new(auth::Client::new(c)));
+        let id = self.add_call(call);
         let (call, purpose) = (Some(id), Purpose::Invite);
         let Some(tx) = self.launch(now, Launch { method: "INVITE", outgoing, call, purpose, bytes, others }) else {
             self.remove_call(id);
@@ -235,8 +238,12 @@ impl Endpoint {
     }
 
     fn send_ack(&mut self, tx: u64, mut outgoing: Outgoing, remote_tag: Option<String>, sdp: Option<&str>) {
+        let authorization = self.table.get(tx).map(|e| authorization_in(&e.request)).unwrap_or_default();
         let build = |outgoing: &Outgoing| {
-            let builder = outgoing.builder("ACK", self.local(outgoing.peer));
+            let mut builder = outgoing.builder("ACK", self.local(outgoing.peer));
+            for (name, value) in &authorization {
+                builder = builder.header(*name, value);
+            }
             match sdp {
                 Some(sdp) => builder.finish_with("application/sdp", sdp.as_bytes()),
                 None => builder.finish(),
@@ -369,12 +376,6 @@ impl Endpoint {
     }
 }
 
-/// A sip: or sips: URI that a request may go to: without headers (RFC 3261 19.1.5).
-fn address(text: &str) -> Result<Uri, CommandError> {
-    let uri = Uri::parse(text).map_err(|_| CommandError::BadUri)?;
-    if uri.sip().is_none_or(|s| s.headers.is_some()) { Err(CommandError::BadUri) } else { Ok(uri) }
-}
-
 /// The Contacts of a 3xx, highest q first (RFC 3261 8.1.3.4); 1 where it is missing.
 fn redirections(response: &Response<'_>) -> Vec<Private<String>> {
     if !(300..400).contains(&response.status) {
@@ -391,6 +392,13 @@ fn thousandths(q: &str) -> Option<u32> {
     let fraction = format!("{fraction:0<3}");
     let value = whole.parse::<u32>().ok()?.checked_mul(1000)? + fraction.get(..3)?.parse::<u32>().ok()?;
     (value <= 1000).then_some(value)
+}
+
+/// RFC 3261 22.1: an ACK cannot be challenged, so it repeats what its INVITE was believed for.
+fn authorization_in(invite: &[u8]) -> Vec<(Name, String)> {
+    let Ok(invite) = message::parse(invite) else { return Vec::new() };
+    let wanted = |kind| matches!(kind, Name::Authorization | Name::ProxyAuthorization);
+    invite.headers.iter().filter(|h| wanted(h.kind)).map(|h| (h.kind, h.text().into_owned())).collect()
 }
 
 pub(super) fn retry_after(response: &Response<'_>) -> Option<u32> {

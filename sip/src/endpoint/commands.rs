@@ -53,8 +53,8 @@ impl Endpoint {
                 self.end_call(id, EndCause::LocalHangup);
             }
             Phase::Offered(_) | Phase::Established | Phase::Ending => {
-                self.refuse_offer(id);
                 self.end_call(id, EndCause::LocalHangup);
+                self.refuse_offer(id);
                 self.send_bye(now, id, reason.as_ref());
             }
         }

@@ -1,7 +1,10 @@
 //! What an endpoint is told before it starts: addresses, limits, seed. It never reads a file or the environment.
 
+use super::event::CommandError;
+use crate::auth::Credentials;
 use crate::peer::{Peer, Transport};
 use crate::private::Private;
+use crate::uri::Uri;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -111,6 +114,8 @@ pub struct InviteRequest {
     /// The way to go first: the URI of an outbound proxy, `sip:proxy.example.com;lr`. It becomes the Route
     /// header; the targets are the proxy's.
     pub route: Option<String>,
+    /// What we prove ourselves with where somebody asks (401, 407), in the whole call.
+    pub credentials: Option<Credentials>,
     /// The offer, as [`sdp::offer`](crate::sdp::offer) prints it. `None`: whoever answers makes the offer,
     /// which arrives in [`Event::Answered`](crate::Event::Answered), and
     /// [`Endpoint::acknowledge`](crate::Endpoint::acknowledge) takes our answer.
@@ -122,9 +127,9 @@ pub struct InviteRequest {
 impl InviteRequest {
     /// To `to` by way of `targets`, from `dauys` at our own address, with nothing else said.
     pub fn new(targets: Vec<Peer>, to: &str, sdp: Option<String>) -> Self {
-        let (from_host, from_display, route, headers) = (None, None, None, Vec::new());
+        let (from_host, from_display, route, credentials, headers) = (None, None, None, None, Vec::new());
         let (to, from_user) = (to.to_owned(), "dauys".to_owned());
-        Self { targets, to, from_user, from_host, from_display, route, sdp, headers }
+        Self { targets, to, from_user, from_host, from_display, route, credentials, sdp, headers }
     }
 }
 
@@ -132,6 +137,51 @@ impl fmt::Debug for InviteRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InviteRequest").field("headers", &self.headers.len()).finish_non_exhaustive()
     }
+}
+
+/// A registration: we are a phone of somebody's PBX.
+#[derive(Clone)]
+pub struct RegisterRequest {
+    /// Where the registrar, or the outbound proxy, is: one after the other until one answers (RFC 3263 4.3).
+    /// At least one.
+    pub targets: Vec<Peer>,
+    /// The Request-URI: `sip:example.com`.
+    pub registrar: String,
+    /// The address of record, From and To: `sip:100@example.com`.
+    pub aor: String,
+    /// What we prove ourselves with.
+    pub credentials: Option<Credentials>,
+    /// How long the binding is to live, in seconds; a registrar may grant less, or ask for more.
+    pub expires_s: u32,
+    /// The URI of an outbound proxy, for the Route header: `sip:proxy.example.com;lr`.
+    pub route: Option<String>,
+    /// RFC 5626 4.1, a URN: `urn:uuid:00000000-0000-1000-8000-000A95A0E128`, the same after each restart.
+    pub instance: Option<String>,
+    /// The user part of our Contact; `None`: 128 fresh random bits. Only the registrar learns it, so a call to
+    /// it came by the registrar ([`CallInfo::registration`](crate::CallInfo)): it works as a password and must
+    /// be as hard to guess. Over UDP and TCP whoever can read the wire learns it too.
+    pub contact_user: Option<Private<String>>,
+}
+
+impl RegisterRequest {
+    /// For an hour, without a proxy, under a random Contact.
+    pub fn new(targets: Vec<Peer>, registrar: &str, aor: &str, credentials: Option<Credentials>) -> Self {
+        let (registrar, aor, expires_s) = (registrar.to_owned(), aor.to_owned(), 3600);
+        let (route, instance, contact_user) = (None, None, None);
+        Self { targets, registrar, aor, credentials, expires_s, route, instance, contact_user }
+    }
+}
+
+impl fmt::Debug for RegisterRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisterRequest").field("expires_s", &self.expires_s).finish_non_exhaustive()
+    }
+}
+
+/// A sip: or sips: URI that a request may go to: without headers (RFC 3261 19.1.5).
+pub(super) fn address(text: &str) -> Result<Uri, CommandError> {
+    let uri = Uri::parse(text).map_err(|_| CommandError::BadUri)?;
+    if uri.sip().is_none_or(|s| s.headers.is_some()) { Err(CommandError::BadUri) } else { Ok(uri) }
 }
 
 /// RFC 3326: why a call is ended, for the other side's records.

@@ -10,6 +10,14 @@ use std::fmt;
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CallHandle(pub(crate) u64);
 
+/// One registration of one endpoint; never reused.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RegistrationHandle(pub(crate) u64);
+
+/// One OPTIONS of one endpoint; never reused.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PingHandle(pub(crate) u64);
+
 /// What [`Endpoint::poll`](crate::Endpoint::poll) yields.
 pub enum Output {
     /// Send this message.
@@ -19,7 +27,7 @@ pub enum Output {
         /// The message.
         bytes: Vec<u8>,
     },
-    /// Something happened to a call.
+    /// Something happened.
     Event(Event),
 }
 
@@ -32,7 +40,7 @@ impl fmt::Debug for Output {
     }
 }
 
-/// What happened to a call. Every call ends with exactly one of `Cancelled`, `Failed` and `Ended`,
+/// What happened to a call, a registration or an OPTIONS. Every call ends with exactly one of `Cancelled`, `Failed` and `Ended`,
 /// whoever ended it; its handle means nothing afterwards.
 #[derive(Clone)]
 pub enum Event {
@@ -143,6 +151,35 @@ pub enum Event {
         /// Why.
         cause: EndCause,
     },
+    /// A registration holds: at first, and after each refresh.
+    Registered {
+        /// The registration.
+        registration: RegistrationHandle,
+        /// How long without a refresh, which comes by itself.
+        expires_s: u32,
+    },
+    /// A registration, or its refresh, came to nothing. It is tried again by itself.
+    RegistrationFailed {
+        /// The registration.
+        registration: RegistrationHandle,
+        /// The final status: 401 or 407 where the credentials are wrong or missing, 408 where no target
+        /// answered, 503 where none could be reached.
+        status: u16,
+        /// When it is tried again.
+        retry_in_s: u32,
+    },
+    /// A registration is over, by our `unregister`.
+    Unregistered {
+        /// The registration; it means nothing any more.
+        registration: RegistrationHandle,
+    },
+    /// What became of an OPTIONS of ours.
+    Pong {
+        /// The OPTIONS.
+        ping: PingHandle,
+        /// The final status; 408 where nothing came, 503 where it could not be sent.
+        status: u16,
+    },
 }
 
 /// Why an answered call is over.
@@ -177,6 +214,8 @@ pub struct CallInfo {
     pub asserted_identity: Option<Private<String>>,
     /// User-Agent, if present.
     pub user_agent: Option<Private<String>>,
+    /// The registration of ours that it came by: it asks for the Contact that only the registrar knows.
+    pub registration: Option<RegistrationHandle>,
     /// Where the INVITE came from.
     pub source: Private<Peer>,
 }
@@ -188,9 +227,13 @@ impl fmt::Debug for CallInfo {
 }
 
 impl Event {
-    /// The call it is about.
-    pub const fn call(&self) -> CallHandle {
+    /// The call it is about, if it is about one.
+    pub const fn call(&self) -> Option<CallHandle> {
         match self {
+            Self::Registered { .. }
+            | Self::RegistrationFailed { .. }
+            | Self::Unregistered { .. }
+            | Self::Pong { .. } => None,
             Self::Incoming { call, .. }
             | Self::Established { call, .. }
             | Self::Cancelled { call, .. }
@@ -203,7 +246,7 @@ impl Event {
             | Self::Info { call, .. }
             | Self::Transferred { call }
             | Self::TransferFailed { call, .. }
-            | Self::Ended { call, .. } => *call,
+            | Self::Ended { call, .. } => Some(*call),
         }
     }
 }
@@ -211,7 +254,7 @@ impl Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sdp = |s: &Option<Session>| if s.is_some() { " +sdp" } else { "" };
-        let call = self.call().0;
+        let call = self.call().map_or(0, |c| c.0);
         match self {
             Self::Incoming { offer, .. } => write!(f, "Incoming({call}{})", sdp(offer)),
             Self::Established { answer, .. } => write!(f, "Established({call}{})", sdp(answer)),
@@ -232,6 +275,12 @@ impl fmt::Debug for Event {
             Self::Transferred { .. } => write!(f, "Transferred({call})"),
             Self::TransferFailed { status, .. } => write!(f, "TransferFailed({call}, {status})"),
             Self::Ended { cause, .. } => write!(f, "Ended({call}, {cause:?})"),
+            Self::Registered { registration, expires_s } => write!(f, "Registered({}, {expires_s} s)", registration.0),
+            Self::RegistrationFailed { registration, status, retry_in_s } => {
+                write!(f, "RegistrationFailed({}, {status}, again in {retry_in_s} s)", registration.0)
+            }
+            Self::Unregistered { registration } => write!(f, "Unregistered({})", registration.0),
+            Self::Pong { ping, status } => write!(f, "Pong({}, {status})", ping.0),
         }
     }
 }
@@ -242,6 +291,9 @@ pub enum CommandError {
     /// The call is over (or never was): forget the handle.
     #[error("no such call: it is over")]
     NoSuchCall,
+    /// The registration is over (or never was): forget the handle.
+    #[error("no such registration: it is over")]
+    NoSuchRegistration,
     /// The call is not where this command makes sense, e.g. `answer` on an answered call.
     #[error("the call is in another state")]
     WrongState,

@@ -34,26 +34,37 @@ impl Endpoint {
             let bytes = ack.builder("ACK", self.config.local(ack.peer)).finish();
             self.out.send(entry.peer, bytes);
         }
-        if step.up && !self.acknowledge_again(tx, response) && !self.tried_again(now, tx, status) {
+        if step.up && !self.acknowledge_again(tx, response) && !self.tried_again(now, tx, response) {
             match purpose {
                 Purpose::Invite => self.on_invite_response(now, tx, response),
                 Purpose::Reinvite => self.on_reinvite_response(now, tx, response),
                 Purpose::Refer => self.on_refer_response(now, tx, response),
                 Purpose::Bye if status >= 200 => self.end_of_bye(tx),
+                Purpose::Register(id) => self.on_register_response(now, id, response),
+                Purpose::Ping(id) if status >= 200 => self.pong(id, status),
                 Purpose::Abandoned | Purpose::Cancelled => self.on_abandoned_response(now, tx, response),
-                Purpose::Bye | Purpose::Aside | Purpose::Serve => {}
+                Purpose::Bye | Purpose::Ping(_) | Purpose::Aside | Purpose::Serve => {}
             }
         }
         self.settle(tx);
     }
 
     /// Is this failure none yet, for the request went out again?
-    fn tried_again(&mut self, now: Instant, tx: u64, status: u16) -> bool {
-        match status {
-            // RFC 3263 4.3.
-            503 => self.fail_over(now, tx),
-            _ => false,
+    fn tried_again(&mut self, now: Instant, tx: u64, response: &Response<'_>) -> bool {
+        match response.status {
+            401 | 407 => return self.answer_challenge(now, tx, response),
+            200.. => self.credentials_held(tx),
+            _ => {}
         }
+        if response.status != 503 {
+            return false;
+        }
+        // RFC 3263 4.3: another server, not the same one by UDP.
+        if let Some(entry) = self.table.get_mut(tx) {
+            let here = entry.peer.address;
+            entry.targets.retain(|t| t.address != here);
+        }
+        self.fail_over(now, tx)
     }
 
     /// A response is ours if its only Via is the one that we wrote (8.1.3.3, 18.1.2).

@@ -38,8 +38,9 @@ impl Endpoint {
         let to = targets.pop_front()?;
         let is_moved = to != outgoing.peer;
         outgoing.peer = to;
-        if is_moved {
-            bytes = self.renew(&bytes, &outgoing, is_moved)?.1;
+        let authorization = self.authorization(purpose, call, &bytes);
+        if is_moved || !authorization.is_empty() {
+            bytes = self.renew(&bytes, &outgoing, is_moved, &authorization)?.1;
         }
         let launch = Launch { method, outgoing, call, purpose, bytes: bytes.clone(), others };
         let entry = self.client_entry(now, launch, targets);
@@ -53,8 +54,9 @@ impl Endpoint {
 
     /// RFC 3261 18.1.1: too large for UDP is for TCP first, and for UDP where there is no TCP.
     fn roads(&self, purpose: Purpose, size: usize, targets: impl Iterator<Item = Peer>) -> VecDeque<Peer> {
-        // A CANCEL goes the way of its INVITE.
-        let size = if purpose == Purpose::Aside { 0 } else { size };
+        // A CANCEL goes the way of its INVITE, a REGISTER the way that it is for.
+        let is_whole = matches!(purpose, Purpose::Aside | Purpose::Register(_) | Purpose::Ping(_));
+        let size = if is_whole { 0 } else { size };
         let mut roads = VecDeque::new();
         for target in targets.take(TARGETS_MAX) {
             let first = self.road(target, size);
@@ -97,21 +99,19 @@ impl Endpoint {
         if !self.is_wanted(entry) {
             return false;
         }
-        let (purpose, call) = (entry.purpose, entry.call);
         let Some(next) = self.table.get_mut(tx).and_then(|e| e.targets.pop_front()) else { return false };
-        if purpose == Purpose::Invite
-            && let Some(Call { phase: Phase::Calling(calling), .. }) = call.and_then(|id| self.calls.get_mut(&id))
-        {
-            calling.begin_again();
-        }
+        // Another server may challenge anew; the first one did not say that the password is wrong.
+        self.credentials_held(tx);
         self.relaunch(now, tx, next, None)
     }
 
     /// Does anybody still wait for what becomes of this request?
-    fn is_wanted(&self, entry: &Entry) -> bool {
+    pub(super) fn is_wanted(&self, entry: &Entry) -> bool {
         let call = entry.call.and_then(|id| self.calls.get(&id));
         match entry.purpose {
             Purpose::Serve | Purpose::Aside | Purpose::Abandoned | Purpose::Cancelled => false,
+            Purpose::Ping(_) => true,
+            Purpose::Register(id) => self.registrations.contains_key(&id),
             Purpose::Bye => call.is_some(),
             _ => call.is_some_and(|c| !c.is_over),
         }
@@ -119,16 +119,22 @@ impl Endpoint {
 
     /// Sends a transaction's request again as another transaction, which takes its place: whoever knew the
     /// one knows the other. `cseq`: its new number; without, RFC 3263 4.3 wants but a new branch.
-    fn relaunch(&mut self, now: Instant, tx: u64, to: Peer, cseq: Option<u32>) -> bool {
+    pub(super) fn relaunch(&mut self, now: Instant, tx: u64, to: Peer, cseq: Option<u32>) -> bool {
         let branch = self.ids.branch();
         let Some(entry) = self.table.get_mut(tx) else { return false };
         let Some(mut outgoing) = entry.outgoing.as_deref().cloned() else { return false };
-        let (request, targets) = (std::mem::take(&mut entry.request), std::mem::take(&mut entry.targets));
+        let (request, targets) = (entry.request.clone(), std::mem::take(&mut entry.targets));
         let (purpose, call, is_moved) = (entry.purpose, entry.call, entry.peer != to);
         (outgoing.branch, outgoing.peer, outgoing.cseq) = (branch, to, cseq.unwrap_or(outgoing.cseq));
-        let Some((method, bytes)) = self.renew(&request, &outgoing, is_moved) else { return false };
+        let authorization = self.authorization(purpose, call, &request);
+        let Some((method, bytes)) = self.renew(&request, &outgoing, is_moved, &authorization) else { return false };
         let fresh = Launch { method: &method, outgoing, call, purpose, bytes: bytes.clone(), others: &[] };
         let fresh = self.client_entry(now, fresh, targets);
+        if purpose == Purpose::Invite
+            && let Some(Call { phase: Phase::Calling(calling), .. }) = call.and_then(|id| self.calls.get_mut(&id))
+        {
+            calling.begin_again();
+        }
         let Some(old) = self.table.replace(tx, fresh) else { return false };
         if let Some(at) = old.armed {
             self.timers.remove(&(at, Due::Transaction(tx)));
@@ -150,8 +156,15 @@ impl Endpoint {
         self.remember(old);
     }
 
-    /// A request of ours, written again: everything as it was but Via, CSeq and, for another road, Contact.
-    pub(super) fn renew(&self, request: &[u8], outgoing: &Outgoing, is_moved: bool) -> Option<(String, Vec<u8>)> {
+    /// A request of ours, written again: everything as it was but Via, CSeq, credentials if there are new
+    /// ones, and, for another road, Contact. Its method and itself.
+    pub(super) fn renew(
+        &self,
+        request: &[u8],
+        outgoing: &Outgoing,
+        is_moved: bool,
+        authorization: &[(Name, String)],
+    ) -> Option<(String, Vec<u8>)> {
         let message = message::parse(request).ok()?;
         let StartLine::Request { method, uri, .. } = message.start else { return None };
         let to = outgoing.peer;
@@ -161,9 +174,13 @@ impl Endpoint {
                 Name::Via => builder.header(Name::Via, &outgoing.via(self.local(to))),
                 Name::CSeq => builder.header(Name::CSeq, &format!("{} {method}", outgoing.cseq)),
                 Name::Contact if is_moved => builder.header(Name::Contact, &self.moved(&header.text(), to)),
+                Name::Authorization | Name::ProxyAuthorization if !authorization.is_empty() => builder,
                 Name::ContentType | Name::ContentLength => builder,
                 _ => builder.raw(header.name, &header.value),
             };
+        }
+        for (name, value) in authorization {
+            builder = builder.header(*name, value);
         }
         let kind = message.header(Name::ContentType).map(|h| h.text());
         let bytes = match kind {

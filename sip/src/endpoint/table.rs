@@ -29,6 +29,10 @@ pub(super) enum Purpose {
     Abandoned,
     /// The same, after its CANCEL.
     Cancelled,
+    /// A registration of ours.
+    Register(u64),
+    /// An OPTIONS of ours.
+    Ping(u64),
     /// A server transaction.
     Serve,
 }

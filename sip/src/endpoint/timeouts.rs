@@ -53,6 +53,8 @@ impl Endpoint {
             }
             (Purpose::Refer, Some(call)) => self.refer_unanswered(now, call, id, status),
             (Purpose::Bye, Some(call)) => self.remove_call(call),
+            (Purpose::Register(registration), _) => self.register_failed(now, registration, status, None),
+            (Purpose::Ping(ping), _) => self.pong(ping, status),
             _ => {}
         }
     }

@@ -14,6 +14,7 @@ impl Endpoint {
     /// after having tried to open a connection of its own. Requests that nobody has answered go to their next
     /// target, or fail as if with 503; responses go to where the client said it listens, once.
     pub fn unreachable(&mut self, now: Instant, to: Peer) {
+        self.flow_lost(now, to);
         let waiting = |e: &Entry| is_same(e.peer, to) || e.acks.iter().any(|a| is_same(a.outgoing.peer, to));
         for tx in self.table.ids(waiting) {
             self.acknowledge_by_udp(tx, to);
@@ -72,7 +73,7 @@ impl Endpoint {
             return;
         }
         outgoing.peer = udp;
-        let Some((_, bytes)) = self.renew(&ack.bytes, &outgoing, false) else { return };
+        let Some((_, bytes)) = self.renew(&ack.bytes, &outgoing, false, &[]) else { return };
         let remote_tag = ack.remote_tag.clone();
         if let Some(slot) = self.table.get_mut(tx).and_then(|e| e.acks.get_mut(at)) {
             *slot = Ack { remote_tag, bytes: bytes.clone(), outgoing };
@@ -82,7 +83,7 @@ impl Endpoint {
 }
 
 /// The same road, as far as both know which connection it is.
-fn is_same(a: Peer, b: Peer) -> bool {
+pub(super) fn is_same(a: Peer, b: Peer) -> bool {
     let is_one = a.connection.zip(b.connection).is_none_or(|(a, b)| a == b);
     a.transport == b.transport && a.address == b.address && is_one
 }

@@ -51,6 +51,7 @@ names! {
     ContentEncoding = "Content-Encoding" | "e",
     RetryAfter = "Retry-After",
     Expires = "Expires",
+    MinExpires = "Min-Expires",
     UserAgent = "User-Agent",
     PAssertedIdentity = "P-Asserted-Identity",
     Reason = "Reason",

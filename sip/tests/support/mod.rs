@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub mod client;
+
 pub const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
@@ -279,7 +281,7 @@ impl Stage {
         while let Some(output) = self.endpoint.poll() {
             let label = match &output {
                 Output::Event(event) => {
-                    self.call = Some(event.call());
+                    self.call = event.call();
                     format!("! {event:?}")
                 }
                 Output::Send { bytes, .. } => self.sent(bytes),
