@@ -6,8 +6,8 @@ set -euo pipefail
 declare -A PACKAGES=(
   # clang, cmake: whisper.cpp; espeak-ng: phonemes; asound: `dauys console`; pip: model packages
   [run]="build-essential cmake clang libclang-dev pkg-config libasound2-dev libespeak-ng-dev espeak-ng-data python3 python3-pip ca-certificates"
-  # independent SIP stacks that the tests call with
-  [test]="python3-venv baresip-core sip-tester"
+  # independent SIP stacks that the tests call with; a name server
+  [test]="python3-venv baresip-core sip-tester dnsmasq-base"
 )
 PJSUA2="pjsua2-python==2.15.1.post1"
 

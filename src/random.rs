@@ -9,3 +9,8 @@ pub fn bits() -> u128 {
     }
     u128::from_le_bytes(bytes)
 }
+
+/// 0 to `most`, both included; the bias of the remainder is below 2^-96.
+pub fn up_to(most: u32) -> u32 {
+    u32::try_from(bits() % (u128::from(most) + 1)).unwrap_or(most)
+}

@@ -26,6 +26,9 @@ const TURN_BUCKETS_S: [f64; 12] = [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0,
 pub fn init_logs() {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_env("DAUYS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // They log the names they ask for, which are those of people's providers; our own errors say what failed.
+    let silent = ["hickory_net=off", "hickory_proto=off", "hickory_resolver=off"];
+    let filter = silent.iter().filter_map(|d| d.parse().ok()).fold(filter, EnvFilter::add_directive);
     // A log that cannot be written (a full disk) must not end a call: its errors are dropped, not raised.
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // A second call (tests in one process) keeps the first.

@@ -97,6 +97,7 @@ fn decisions_know_no_socket_clock_or_task() {
     let words = ["tokio", "UdpSocket", "Instant::now", "SystemTime", "std::thread", "async fn", ".await"];
     absent("src/dialogue", &words, &[], false);
     absent("src/privacy", &words, &[], false);
+    absent("src/net/resolve", &words, &[], false);
     for file in ["machine.rs", "mouth.rs", "endpointing.rs", "brain.rs", "history.rs", "action.rs"] {
         absent(&format!("src/call/{file}"), &words, &[], false);
     }
