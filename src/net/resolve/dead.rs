@@ -67,7 +67,6 @@ impl fmt::Debug for Dead {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
 
@@ -77,7 +76,7 @@ mod tests {
 
     /// `fail N`, `answer N`, `order WANTED...`, each at a second.
     fn check(script: &str) {
-        let start = Instant::now();
+        let start = crate::clock::now();
         let mut dead = Dead::default();
         for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
             let mut words = line.split_whitespace();
@@ -146,7 +145,7 @@ mod tests {
 
     #[test]
     fn it_remembers_no_more_than_it_may() {
-        let start = Instant::now();
+        let start = crate::clock::now();
         let mut dead = Dead::default();
         for n in 0..1000u16 {
             dead.failed(start + Duration::from_millis(n.into()), peer(n + 1));
