@@ -129,6 +129,7 @@ fn answer(bytes: &[u8]) -> Option<String> {
                 let framed = message::parse(&bytes).unwrap();
                 let StartLine::Response { status, .. } = framed.start else { panic!("a request") };
                 if status >= 200 {
+                    assert!(table::demanded(status).is_none_or(|name| framed.header(name).is_some()), "{status}");
                     got = Some(status.to_string());
                 }
             }

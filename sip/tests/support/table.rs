@@ -1,6 +1,7 @@
 //! The table of torture messages, `sip/tests/data/torture.toml`, as values. It never judges what we do with them.
 #![allow(dead_code)]
 
+use sip::message::Name;
 use std::path::{Path, PathBuf};
 
 /// One message of RFC 4475 or RFC 5118.
@@ -36,6 +37,16 @@ impl Case {
 
     pub fn is_read(&self) -> bool {
         matches!(self.reading, Reading::Read(_))
+    }
+}
+
+/// The header that a final response must carry (RFC 3261 21.4.6, 21.4.13, 21.4.15).
+pub fn demanded(status: u16) -> Option<Name> {
+    match status {
+        405 => Some(Name::Allow),
+        406 | 415 => Some(Name::Accept),
+        420 => Some(Name::Unsupported),
+        _ => None,
     }
 }
 
