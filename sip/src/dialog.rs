@@ -141,6 +141,11 @@ impl Dialog {
         self.peer = peer;
     }
 
+    /// Where their messages come from.
+    pub const fn peer(&self) -> Peer {
+        self.peer
+    }
+
     /// Our own address in this dialog, without name and tag.
     pub fn local_uri(&self) -> Option<String> {
         NameAddr::parse(&self.local).map(|local| local.uri.as_str().to_owned())

@@ -7,6 +7,7 @@ mod caller;
 mod challenge;
 mod commands;
 mod config;
+mod door;
 mod event;
 mod ping;
 mod registration;
@@ -24,6 +25,7 @@ mod unreachable;
 pub use config::{EndpointConfig, InviteRequest, Reason, RegisterRequest};
 pub use event::{CallHandle, CallInfo, CommandError, EndCause, Event, Output, PingHandle, RegistrationHandle, Stats};
 
+use crate::door::{Keeper, Offence};
 use crate::header::{Head, Refusal, Request, Response};
 use crate::ids::Ids;
 use crate::message::{self, Message, StartLine};
@@ -49,6 +51,7 @@ pub struct Endpoint {
     dialogs: BTreeMap<Key, u64>,
     table: Table,
     timers: BTreeSet<(Instant, Due)>,
+    door: Keeper,
     out: Outbox,
     last_call: u64,
     registrations: BTreeMap<u64, Registration>,
@@ -95,6 +98,7 @@ impl Endpoint {
     pub fn new(config: EndpointConfig) -> Self {
         Self {
             ids: Ids::new(config.seed),
+            door: Keeper::new(config.door.clone(), config.max_calls, config.seed),
             config,
             calls: BTreeMap::new(),
             dialogs: BTreeMap::new(),
@@ -117,9 +121,13 @@ impl Endpoint {
             self.out.stats.overflow += 1;
             return;
         }
+        if self.door.is_banned(now, from) {
+            self.out.stats.banned_dropped += 1;
+            return;
+        }
         if is_keepalive(bytes) {
             self.out.stats.keepalives += 1;
-            return;
+            return self.on_keepalive(now, from, bytes);
         }
         let Ok(message) = message::parse(bytes) else {
             self.out.stats.garbage += 1;
@@ -130,12 +138,14 @@ impl Endpoint {
                 Ok(response) => self.on_response(now, &response),
                 Err(_) => self.out.stats.malformed += 1,
             }
+        } else if !self.is_heard(now, from, &message) {
+            // Silence: an answer would serve whoever wrote a victim's address as its own.
         } else if bytes.len() > REQUEST_BYTES_MAX {
-            self.refuse(from, &message, Refusal { status: 513, why: "message too large" });
+            self.refuse(now, from, &message, Refusal { status: 513, why: "message too large" });
         } else {
             match Request::read(message) {
                 Ok(request) => self.on_request(now, from, &request),
-                Err((message, refusal)) => self.refuse(from, &message, refusal),
+                Err((message, refusal)) => self.refuse(now, from, &message, refusal),
             }
         }
     }
@@ -203,7 +213,7 @@ impl Endpoint {
     }
 
     /// Answers a request that cannot be read, and forgets it (RFC 3261 8.2.7).
-    fn refuse(&mut self, from: Peer, message: &Message<'_>, refusal: Refusal) {
+    fn refuse(&mut self, now: Instant, from: Peer, message: &Message<'_>, refusal: Refusal) {
         self.out.stats.malformed += 1;
         let StartLine::Request { method, .. } = message.start else { return };
         if method == "ACK" {
@@ -215,6 +225,7 @@ impl Endpoint {
         let mut builder = reply.response(refusal.status, Some(&tag));
         builder = self.signed(builder).raw("Warning", format!("399 dauys \"{}\"", refusal.why).as_bytes());
         self.out.send(reply.peer, builder.finish());
+        self.offend(now, from, Offence::Refused);
     }
 
     /// With our name, if we give one.
@@ -252,6 +263,9 @@ impl Endpoint {
     fn remember(&mut self, entry: Entry) -> Option<u64> {
         if self.table.len() >= self.config.max_transactions {
             return None;
+        }
+        if entry.purpose != table::Purpose::Serve {
+            self.door.pardon(entry.peer);
         }
         let id = self.table.insert(entry);
         self.settle(id);
@@ -310,6 +324,7 @@ impl Endpoint {
     fn remove_call(&mut self, id: u64) {
         let Some(call) = self.calls.remove(&id) else { return };
         self.dialogs.remove(&call.dialog_key);
+        self.door.leave(id);
         if let Some(at) = call.armed {
             self.timers.remove(&(at, Due::Call(id)));
         }

@@ -6,7 +6,7 @@
 //! deadline  -> endpoint.handle_timeout(now)          // endpoint.deadline(): when to call it
 //! decision  -> endpoint.ring / answer / reject / hangup / invite / cancel / ...
 //! after each of them: while let Some(output) = endpoint.poll() {
-//!     match output { Output::Send { to, bytes } => socket.send_to(..), Output::Event(event) => .. }
+//!     match output { Output::Send { to, bytes } => socket.send_to(..), Output::Event(event) => .., .. }
 //! }
 //! ```
 //! Outputs that nobody polls are bounded: past the bound new datagrams are dropped and counted.
@@ -36,12 +36,17 @@
 //! ends with exactly one of `Cancelled`, `Failed` and `Ended`, also when we end it ourselves; the
 //! event follows the command at once, the rest of the signalling happens behind it.
 //!
+//! # Who may call
+//! [`EndpointConfig::door`]: trunks by address, by the name of their certificate ([`Endpoint::connected`]) or by
+//! digest, what strangers get, and when they are not heard any more. See [`door`] and [`auth`].
+//!
 //! # Private data
 //! Numbers, names, addresses and digits are in types whose `Debug` shows nothing ([`Private`],
 //! [`CallInfo`], [`Output`], [`sdp::Session`], ...).
 
 pub mod auth;
 mod dialog;
+pub mod door;
 mod endpoint;
 pub mod header;
 mod ids;
@@ -51,6 +56,7 @@ mod peer;
 mod private;
 pub mod sdp;
 pub mod stream;
+pub mod stun;
 mod text;
 mod transaction;
 pub mod uri;

@@ -115,6 +115,7 @@ impl World {
                     assert_eq!(to.address, addr(ADDRESSES[1 - i]));
                     self.post(1 - i, bytes);
                 }
+                Output::Banned(_) => panic!("nobody is banned here"),
                 Output::Event(event) => {
                     self.log[i].push(format!("{event:?}").replace("(1 +sdp)", "").replace("(1)", ""));
                     self.calls[i] = event.call();

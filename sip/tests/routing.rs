@@ -37,6 +37,7 @@ impl Case {
         while let Some(output) = self.endpoint.poll() {
             match output {
                 Output::Send { to, bytes } => self.sent.push((to.address, bytes)),
+                Output::Banned(_) => {}
                 Output::Event(event) => {
                     if let Event::Incoming { call, .. } = event {
                         self.call = Some(call);

@@ -99,6 +99,7 @@ impl Life {
         while let Some(output) = self.endpoint.poll() {
             match output {
                 Output::Send { bytes, .. } => read_all(&bytes),
+                Output::Banned(_) => {}
                 Output::Event(event) => {
                     let Some(call) = event.call() else { continue };
                     let (e, now) = (&mut self.endpoint, self.now);

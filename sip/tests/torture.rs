@@ -124,6 +124,7 @@ fn answer(bytes: &[u8]) -> Option<String> {
     while let Some(output) = endpoint.poll() {
         match output {
             Output::Event(_) => got = Some("call".to_owned()),
+            Output::Banned(_) => panic!("nobody is banned here"),
             Output::Send { to, bytes } => {
                 assert_eq!(to.address, from.address);
                 let framed = message::parse(&bytes).unwrap();

@@ -168,6 +168,7 @@ impl<P: Party> Session<'_, P> {
             match output {
                 Output::Send { to, bytes } => drop(self.sip.send_to(&bytes, to.address).await),
                 Output::Event(event) => self.event(event)?,
+                Output::Banned(_) => {}
             }
         }
         Ok(())

@@ -137,6 +137,7 @@ impl SipDriver {
                     let _ = self.socket.send_to(&bytes, to.address).await;
                 }
                 Output::Event(event) => self.event(clock::now(), event),
+                Output::Banned(_) => info!("a source is banned"),
             }
         }
     }

@@ -37,6 +37,10 @@ impl Endpoint {
                 self.out.stats.refused_full += 1;
                 503
             }
+            Ok(_) if !self.door.has_room(now, asked.trunk, asked.from) => {
+                self.out.stats.refused_limit += 1;
+                503
+            }
             Ok(_) => 0,
         };
         match offer {
@@ -46,7 +50,7 @@ impl Endpoint {
     }
 
     fn take_in(&mut self, now: Instant, asked: Asked<'_, '_>, merge: Key, offer: Option<crate::sdp::Session>) {
-        let Asked { request, from, key, reply } = asked;
+        let Asked { request, from, key, reply, trunk } = asked;
         let local_tag = self.ids.tag();
         let dialog_key = self.dialog_key(&request.head.call_id, &local_tag);
         let contact = request.head.contacts.first().unwrap_or(&request.head.from);
@@ -69,11 +73,14 @@ impl Endpoint {
         let mut call = Call::new(dialog, dialog_key, phase, false);
         call.auth = self.auth_by(registration);
         let id = self.add_call(call);
+        self.door.enter(id, trunk, from);
         if let Some(entry) = self.table.get_mut(tx) {
             entry.call = Some(id);
         }
         self.arm(id);
-        let info = Box::new(CallInfo { registration, ..call_info(request, from) });
+        let mut info = Box::new(call_info(request, from));
+        info.trunk = self.door.trunk_name(trunk);
+        info.registration = registration;
         self.out.event(Event::Incoming { call: CallHandle(id), offer, info });
     }
 
@@ -133,6 +140,7 @@ impl Endpoint {
         let handle = CallHandle(id);
         if repeat.is_first {
             call.phase = Phase::Established;
+            self.door.established(id);
         }
         if call.is_over {
             // The hang-up that waited for this ACK (15).
@@ -173,7 +181,7 @@ impl Endpoint {
         let entry = Entry::server(machine, key, reply.peer, Some(id));
         let peer = reply.peer;
         let Some(tx) = self.remember(entry) else {
-            let asked = Asked { request, from: peer, key, reply };
+            let asked = Asked { request, from: peer, key, reply, trunk: None };
             return self.answer_stateless(&asked, 503);
         };
         self.out.send(peer, trying);
@@ -290,5 +298,6 @@ fn call_info(request: &Request<'_>, source: crate::peer::Peer) -> CallInfo {
         user_agent: text(Name::UserAgent).map(Private::new),
         registration: None,
         source: Private::new(source),
+        trunk: None,
     }
 }

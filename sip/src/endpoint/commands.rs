@@ -33,6 +33,7 @@ impl Endpoint {
         if !(300..700).contains(&status) {
             return Err(CommandError::BadStatus);
         }
+        self.turned_away(now, call.0, status);
         self.refuse_incoming(now, call.0, status, retry_after.map(|d| d.as_secs().max(1)));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::event::CommandError;
 use crate::auth::Credentials;
+use crate::door::DoorConfig;
 use crate::peer::{Peer, Transport};
 use crate::private::Private;
 use crate::uri::Uri;
@@ -44,6 +45,8 @@ pub struct EndpointConfig {
     /// Responses go to the address and port the request came from even where the client did not ask
     /// for it with `rport` (RFC 3581): what NATs need. False: RFC 3261 18.2.2 to the letter.
     pub symmetric_responses: bool,
+    /// Who may call, and how often anybody may ask. Open unless told otherwise.
+    pub door: DoorConfig,
 }
 
 impl EndpointConfig {
@@ -62,6 +65,7 @@ impl EndpointConfig {
             target_within: Duration::from_secs(6),
             transfer_within: Duration::from_secs(30),
             symmetric_responses: true,
+            door: DoorConfig::open(),
         }
     }
 }

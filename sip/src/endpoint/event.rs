@@ -5,6 +5,7 @@ use crate::peer::Peer;
 use crate::private::Private;
 use crate::sdp::Session;
 use std::fmt;
+use std::net::IpAddr;
 
 /// One call of one endpoint; never reused.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -29,6 +30,9 @@ pub enum Output {
     },
     /// Something happened.
     Event(Event),
+    /// Nothing is heard from this address (IPv6: its /64) any more, see [`BanConfig`](crate::door::BanConfig).
+    /// Said once for each ban.
+    Banned(Private<IpAddr>),
 }
 
 impl fmt::Debug for Output {
@@ -36,6 +40,7 @@ impl fmt::Debug for Output {
         match self {
             Self::Send { bytes, .. } => write!(f, "Send({} bytes)", bytes.len()),
             Self::Event(event) => event.fmt(f),
+            Self::Banned(_) => f.write_str("Banned([private])"),
         }
     }
 }
@@ -218,6 +223,8 @@ pub struct CallInfo {
     pub registration: Option<RegistrationHandle>,
     /// Where the INVITE came from.
     pub source: Private<Peer>,
+    /// The trunk it came by, as configured; `None`: a stranger.
+    pub trunk: Option<String>,
 }
 
 impl fmt::Debug for CallInfo {
@@ -320,7 +327,7 @@ pub struct Stats {
     pub sent: u64,
     /// Datagrams that were no SIP at all, and were ignored.
     pub garbage: u64,
-    /// Keep-alives (empty, CRLF, STUN), ignored.
+    /// Keep-alives (empty, CRLF, STUN).
     pub keepalives: u64,
     /// Requests answered 400 or 505 for their form, and responses dropped for it.
     pub malformed: u64,
@@ -332,4 +339,18 @@ pub struct Stats {
     pub retransmissions: u64,
     /// Datagrams dropped because nobody polled the outputs.
     pub overflow: u64,
+    /// Requests and STUN requests dropped because their source sent too many.
+    pub throttled: u64,
+    /// Datagrams dropped because their source is banned.
+    pub banned_dropped: u64,
+    /// Bans pronounced.
+    pub banned: u64,
+    /// Requests dropped because a scanner said its name.
+    pub scanners: u64,
+    /// INVITEs answered 401.
+    pub challenged: u64,
+    /// INVITEs of strangers answered 403.
+    pub forbidden: u64,
+    /// INVITEs answered 503 because their trunk or source had its share.
+    pub refused_limit: u64,
 }

@@ -21,6 +21,8 @@ pub(super) struct Asked<'r, 'm> {
     pub from: Peer,
     pub key: Key,
     pub reply: Reply,
+    /// The trunk it comes by, where it starts a call; its place in the configuration.
+    pub trunk: Option<usize>,
 }
 
 impl Endpoint {
@@ -34,7 +36,7 @@ impl Endpoint {
             return self.on_request_again(tx);
         }
         let reply = Reply::new(&request.message, from, self.config.symmetric_responses);
-        let asked = Asked { request, from, key, reply };
+        let asked = Asked { request, from, key, reply, trunk: None };
         match request.head.to.tag() {
             _ if request.method == Method::Cancel => self.on_cancel(now, asked),
             Some(_) => self.on_request_inside(now, asked),
@@ -56,6 +58,8 @@ impl Endpoint {
     }
 
     fn on_request_outside(&mut self, now: Instant, asked: Asked<'_, '_>) {
+        let Some(trunk) = self.welcome(now, &asked) else { return };
+        let asked = Asked { trunk, ..asked };
         match &asked.request.method {
             Method::Invite => self.on_invite(now, asked),
             Method::Options => {

@@ -139,6 +139,7 @@ impl Endpoint {
         if let Some(at) = old.armed {
             self.timers.remove(&(at, Due::Transaction(tx)));
         }
+        self.door.pardon(to);
         self.settle(tx);
         self.out.send(to, bytes);
         self.abandon(now, old);

@@ -43,4 +43,5 @@ fn every_index_is_empty_after_the_calls() {
     }
     assert_eq!((endpoint.calls.len(), endpoint.dialogs.len(), endpoint.timers.len()), (0, 0, 0));
     assert_eq!(endpoint.table.sizes(), (0, 0, 0));
+    assert_eq!(endpoint.door.guests(), (0, 0, 0, 0));
 }

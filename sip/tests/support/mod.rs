@@ -280,6 +280,7 @@ impl Stage {
     pub fn drain(&mut self) {
         while let Some(output) = self.endpoint.poll() {
             let label = match &output {
+                Output::Banned(_) => "! Banned".to_owned(),
                 Output::Event(event) => {
                     self.call = event.call();
                     format!("! {event:?}")
