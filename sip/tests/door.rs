@@ -418,7 +418,10 @@ fn rates() {
 
 #[test]
 fn guessing_is_banned_and_forgotten() {
-    let trunks = || vec![trunk("carrier", &["203.0.113.0/24"]), with_digest(trunk("pbx", &[]), "pbx")];
+    let trunks = || {
+        let both = with_digest(trunk("both", &["198.51.100.9"]), "both");
+        vec![trunk("carrier", &["203.0.113.0/24"]), with_digest(trunk("pbx", &[]), "pbx"), both]
+    };
     let mut yard = check(
         closed(trunks()),
         100,
@@ -438,7 +441,10 @@ fn guessing_is_banned_and_forgotten() {
          wait 601s
          mallory auth pbx guess x5 -> 401 x4, 401 banned
          # Nobody asks a known address for anything.
-         carrier auth pbx guess x30 -> 100 call:carrier x30",
+         carrier auth pbx guess x30 -> 100 call:carrier x30
+         carrier REGISTER 1 x30 -> 405 x30
+         # An address that must prove itself may be forged all the more.
+         pbx auth both wrong x30 -> 401 x30",
     );
     assert_eq!(yard.endpoint.stats().banned, 2);
     // Calling it ourselves is a pardon.
