@@ -42,6 +42,7 @@ fn play_on(stage: &mut Stage, span: Duration) -> Vec<(Duration, String)> {
                     seen.push((stage.now - start, if what.is_empty() { "keep-alive".to_owned() } else { what }));
                     stage.sent.push((to, bytes));
                 }
+                sip::Output::Banned(_) => unreachable!("the registrar is nobody's enemy"),
                 sip::Output::Event(event) => seen.push((stage.now - start, format!("{event:?}"))),
             }
         }
@@ -392,6 +393,25 @@ fn calls_by_the_registration() {
         us: register
         > REGISTER udp:a #1 192.0.2.1:5060;expires=3600
         udp:b: INVITE uri=sip:0123456789abcdef0123456789abcdef@203.0.113.77
+        > 100 udp:b
+        ! Incoming(1 +sdp) by registration
+        ",
+    );
+}
+
+#[test]
+fn the_registrar_gets_through_a_closed_door() {
+    let mut config = support::client::config();
+    config.door.strangers = sip::door::Strangers::Refuse;
+    let mut stage = support::client::stage_with(config);
+    stage.register.contact_user = Some(Private::new("0123456789abcdef0123456789abcdef".to_owned()));
+    stage.check(
+        "
+        us: register
+        > REGISTER udp:a #1 192.0.2.1:5060;expires=3600
+        udp:b: INVITE uri=sip:dauys@192.0.2.1
+        > 403 udp:b
+        udp:b: INVITE uri=sip:0123456789abcdef0123456789abcdef@192.0.2.1
         > 100 udp:b
         ! Incoming(1 +sdp) by registration
         ",

@@ -26,6 +26,7 @@ impl Endpoint {
         let from_tag = head.from.tag().unwrap_or_default();
         let merge = self.ids.key(&["merge", &head.call_id, from_tag, &number]);
         let offer = body::session(&asked.request.message);
+        let is_registered = self.registration_of(&asked.request.uri.user()).is_some();
         let is_full = self.calls.len() >= self.config.max_calls;
         let status = match &offer {
             _ if self.table.is_merged(&merge) => 482,
@@ -37,7 +38,7 @@ impl Endpoint {
                 self.out.stats.refused_full += 1;
                 503
             }
-            Ok(_) if !self.door.has_room(now, asked.trunk, asked.from) => {
+            Ok(_) if !is_registered && !self.door.has_room(now, asked.trunk, asked.from) => {
                 self.out.stats.refused_limit += 1;
                 503
             }
@@ -73,7 +74,9 @@ impl Endpoint {
         let mut call = Call::new(dialog, dialog_key, phase, false);
         call.auth = self.auth_by(registration);
         let id = self.add_call(call);
-        self.door.enter(id, trunk, from);
+        if registration.is_none() {
+            self.door.enter(id, trunk, from);
+        }
         if let Some(entry) = self.table.get_mut(tx) {
             entry.call = Some(id);
         }

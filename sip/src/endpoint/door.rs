@@ -63,6 +63,8 @@ impl Endpoint {
             return None;
         }
         match asked.request.method {
+            // Only its registrar was told a registration's Contact: whoever names it comes by it.
+            Method::Invite if self.registration_of(&asked.request.uri.user()).is_some() => return Some(None),
             Method::Invite => {}
             Method::Options => return Some(None),
             _ => {

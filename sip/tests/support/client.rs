@@ -327,6 +327,7 @@ impl Stage {
                     self.events.push(event);
                     label
                 }
+                Output::Banned(_) => "! banned".to_owned(),
                 Output::Send { to, bytes } => {
                     let label = label(to, &bytes);
                     self.sent.push((to, bytes));
