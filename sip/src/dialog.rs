@@ -146,6 +146,11 @@ impl Dialog {
         self.peer
     }
 
+    /// Where the peer wants to be reached.
+    pub fn target(&self) -> &str {
+        self.target.as_str()
+    }
+
     /// Our own address in this dialog, without name and tag.
     pub fn local_uri(&self) -> Option<String> {
         NameAddr::parse(&self.local).map(|local| local.uri.as_str().to_owned())

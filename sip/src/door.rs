@@ -67,7 +67,7 @@ pub struct TrunkRule {
     pub name: String,
     /// Where it sends from.
     pub addresses: Vec<Net>,
-    /// Or which verified certificate it shows: domain names, compared whole (RFC 5922 7.2).
+    /// Which verified certificate it shows: domain names, compared whole (RFC 5922 7.2). With addresses, both.
     pub tls_names: Vec<String>,
     /// A digest that it must prove, from one of the places above if there are any.
     pub credentials: Option<Credentials>,

@@ -8,19 +8,26 @@ mod challenge;
 mod commands;
 mod config;
 mod door;
+mod early;
 mod event;
+mod info;
 mod ping;
+mod referred;
 mod registration;
+mod reliable;
+mod replaces;
 mod reply;
 mod requests;
 mod responses;
 mod send;
+mod session;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timeouts;
 mod transfer;
 mod unreachable;
+mod update;
 
 pub use config::{EndpointConfig, InviteRequest, Reason, RegisterRequest};
 pub use event::{CallHandle, CallInfo, CommandError, EndCause, Event, Output, PingHandle, RegistrationHandle, Stats};
@@ -41,7 +48,10 @@ use table::{Entry, Key, Machine, Table};
 /// Longest request taken from a stranger, in bytes: what bounds the memory of one transaction.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// What we speak, for Allow.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY, PRACK, UPDATE";
+const ALLOW_REFER: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY, PRACK, UPDATE, REFER";
+/// The extensions we speak, for Supported.
+const SUPPORTED: [&str; 4] = ["100rel", "timer", "norefersub", "replaces"];
 
 /// A SIP user agent for one socket, both caller and called.
 pub struct Endpoint {
@@ -212,6 +222,17 @@ impl Endpoint {
         contact_at(user, self.local(peer), peer.transport)
     }
 
+    /// What we speak, for Allow.
+    const fn allow(&self) -> &'static str {
+        if self.config.follow_refer { ALLOW_REFER } else { ALLOW }
+    }
+
+    /// The extensions we speak.
+    fn supported(&self) -> &'static [&'static str] {
+        let [known @ .., _] = &SUPPORTED;
+        if self.config.accept_replaces { &SUPPORTED } else { known }
+    }
+
     /// Answers a request that cannot be read, and forgets it (RFC 3261 8.2.7).
     fn refuse(&mut self, now: Instant, from: Peer, message: &Message<'_>, refusal: Refusal) {
         self.out.stats.malformed += 1;
@@ -330,13 +351,17 @@ impl Endpoint {
         }
     }
 
-    /// The final response of an INVITE server transaction, kept by it for retransmission.
-    fn respond_invite(&mut self, now: Instant, tx: u64, status: u16, bytes: Vec<u8>) {
-        if let Some(entry) = self.table.get_mut(tx)
-            && let Machine::InviteServer(machine) = &mut entry.machine
-            && machine.on_response(now, status, &bytes)
-        {
-            self.out.send(entry.peer, bytes);
+    /// A response of a server transaction whose user had to think, kept by it for retransmission.
+    fn respond(&mut self, now: Instant, tx: u64, status: u16, bytes: Vec<u8>) {
+        if let Some(entry) = self.table.get_mut(tx) {
+            let is_in_time = match &mut entry.machine {
+                Machine::InviteServer(machine) => machine.on_response(now, status, &bytes),
+                Machine::RequestServer(machine) => machine.on_response(now, &bytes),
+                _ => false,
+            };
+            if is_in_time {
+                self.out.send(entry.peer, bytes);
+            }
         }
         self.settle(tx);
     }

@@ -1,9 +1,11 @@
 //! Header values as types: Via, name-addr, CSeq, tokens, Reason. They never see a line break.
 
+mod extension;
 mod head;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use extension::{RAck, Replaces, SessionExpires, has_token};
 pub use head::{Head, Refusal, Request, Response};
 
 use crate::text::{find_outside, is_token, split_outside, unquote};
@@ -27,7 +29,7 @@ impl Params {
     }
 
     /// `text` is empty or starts with a semicolon.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.is_empty() {
             return Some(Self::default());

@@ -8,7 +8,7 @@ pub(crate) use negotiate::refusal;
 pub use negotiate::{LocalMedia, Negotiated, accept, answer, offer};
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// Longest description read, in bytes.
 pub const SDP_BYTES_MAX: usize = 16 * 1024;
@@ -345,9 +345,9 @@ impl Media {
         self.kind == "audio" && matches!(self.protocol.as_str(), "RTP/AVP" | "RTP/AVPF")
     }
 
-    /// RFC 3264 8.4: the address 0.0.0.0 is the old way to say "send me nothing".
+    /// RFC 3264 8.4: the address 0.0.0.0 is the old way to say "send me nothing"; some write `::` for it.
     pub(crate) fn effective_direction(&self) -> Direction {
-        if self.address == Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
+        if self.address.is_some_and(|a| a.is_unspecified()) {
             Direction::new(self.direction.sends(), false)
         } else {
             self.direction

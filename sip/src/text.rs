@@ -110,6 +110,19 @@ pub(crate) fn escape_user(text: &str) -> String {
     out
 }
 
+/// Escapes a header's value for a URI (RFC 3261 19.1.1): nothing but letters, digits and marks stays.
+pub(crate) fn escape_header(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for b in text.bytes() {
+        if b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
 trait PeekHex {
     fn peek_hex(&self) -> Option<u8>;
 }
@@ -133,6 +146,7 @@ mod tests {
             assert_eq!(unescape(input), output);
         }
         assert_eq!(escape_user("+7 (701) <1>"), "+7%20(701)%20%3C1%3E");
+        assert_eq!(escape_header("a@b;to-tag=1 2"), "a%40b%3Bto-tag%3D1%202");
         assert_eq!(quote("a\"b\\\r\n"), r#""a\"b\\""#);
         assert_eq!(unquote(r#""a\"b\\""#), "a\"b\\");
     }

@@ -336,7 +336,8 @@ fn nobody_here_answers() {
 
 #[test]
 fn the_rules_of_8_2() {
-    check("peer: INVITE require=100rel,timer\n> 420 INVITE Unsupported: 100rel,timer");
+    check("peer: INVITE require=100rel,x,timer\n> 420 INVITE Unsupported: x");
+    check("peer: INVITE require=x,y\n> 420 INVITE Unsupported: x, y");
     check("peer: INVITE type=text/plain\n> 415 INVITE");
     check("peer: INVITE accept=text/plain\n> 406 INVITE");
     check("peer: INVITE uri=mailto:a@b\n> 416 INVITE");
@@ -378,8 +379,8 @@ fn out_of_order_inside_a_dialog() {
         > 500 INFO
         peer: OPTIONS require=x
         > 420 OPTIONS Unsupported: x
-        peer: UPDATE
-        > 405 UPDATE
+        peer: PUBLISH
+        > 405 PUBLISH
         peer: BYE reason=Q.850;cause=16
         > 200 BYE
         ! Ended(1, RemoteHangup(Some(Reason { cause: 16, .. })))

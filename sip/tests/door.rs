@@ -318,6 +318,13 @@ fn a_certificate_makes_a_trunk() {
          tls1 leaves
          tls1 INVITE 100 -> 403",
     );
+    // Name and address: both.
+    check(
+        closed(vec![TrunkRule { addresses: vec!["198.18.0.1".parse().unwrap()], ..digest.clone() }]),
+        100,
+        "tls1 connects sip.example.com
+         tls1 auth strict right -> 401",
+    );
     check(
         closed(vec![digest]),
         100,

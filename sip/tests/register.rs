@@ -234,6 +234,10 @@ fn the_next_target_registers() {
         > REGISTER tcp:b #2 192.0.2.1:5060;transport=tcp;expires=3600
         wait 32s
         @+32000ms ! RegistrationFailed(1, 408)
+        until 60s
+        > REGISTER tcp:a #3 192.0.2.1:5060;transport=tcp;expires=3600
+        wait 6s
+        @+6000ms > REGISTER tcp:b #4 192.0.2.1:5060;transport=tcp;expires=3600
         ",
     );
 }
@@ -385,6 +389,28 @@ fn calls_by_the_registration() {
     let before = leaks(&stage);
     stage.check("us: invite\n> INVITE udp:a #1 +sdp");
     assert_eq!((before, leaks(&stage)), (1, 1));
+    // What we send in such a call is proved to the same registrar.
+    let mut stage = support::client::stage().signed();
+    stage.check(
+        "
+        us: register
+        > REGISTER udp:a #1 192.0.2.1:5060;expires=3600
+        udp:a: 200 REGISTER
+        ! Registered(1, 3600 s)
+        udp:a: INVITE
+        > 100 udp:a
+        ! Incoming(1 +sdp) by registration
+        us: answer
+        > 200 udp:a +sdp
+        udp:a: ACK
+        ! Established(1)
+        us: hangup
+        ! Ended(1, LocalHangup)
+        > BYE udp:a #1
+        udp:a: 407 BYE challenge
+        > BYE udp:a #2 +proxy-auth(1)
+        ",
+    );
     // With one that survives a restart.
     let mut stage = support::client::stage();
     stage.register.contact_user = Some(Private::new("0123456789abcdef0123456789abcdef".to_owned()));

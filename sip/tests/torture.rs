@@ -1,6 +1,8 @@
 //! The messages of RFC 4475 and RFC 5118, read value by value and answered. Every expectation is in `data/torture.toml`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/docs.rs"]
+mod docs;
 #[path = "support/table.rs"]
 mod table;
 
@@ -160,4 +162,54 @@ fn printing_is_stable() {
         let again = message::print(&message::parse(&once).unwrap());
         assert_eq!(String::from_utf8_lossy(&once), String::from_utf8_lossy(&again), "{}", case.file);
     }
+}
+
+#[test]
+fn the_page_shows_what_is_done_with_each() {
+    let mut page = "| message | RFC | what it is | read | answered | why |\n|---|---|---|---|---|---|\n".to_owned();
+    for case in cases() {
+        let read = match &case.reading {
+            Reading::Read(_) => "yes".to_owned(),
+            Reading::Refused { why, .. } => format!("no: {why}"),
+        };
+        let answered = answer(&case.bytes).unwrap_or_else(|| "nothing".to_owned());
+        let cells =
+            [case.name(), &format!("{} {}", case.rfc(), case.section), &case.about, &read, &answered, &case.why];
+        page += &format!("| {} |\n", cells.map(docs::cell).join(" | "));
+    }
+    docs::up_to_date("torture", &page);
+}
+
+#[test]
+fn the_page_shows_what_each_method_gets() {
+    let request = |method: &str, tag: &str| {
+        format!(
+            "{method} sip:agent@192.0.2.200 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK{method}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@192.0.2.7>;tag=1\r\nTo: <sip:agent@192.0.2.200>{tag}\r\n\
+             Call-ID: 1\r\nCSeq: 1 {method}\r\nContact: <sip:a@192.0.2.7:5070>\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let mut page = "| method | outside a call | in a call we do not have |\n|---|---|---|\n".to_owned();
+    let methods = [
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "INFO",
+        "NOTIFY",
+        "REFER",
+        "UPDATE",
+        "PRACK",
+        "MESSAGE",
+        "REGISTER",
+        "SUBSCRIBE",
+        "PUBLISH",
+        "NEWMETHOD",
+    ];
+    for method in methods {
+        let gets = |tag| answer(request(method, tag).as_bytes()).unwrap_or_else(|| "nothing".to_owned());
+        page += &format!("| {method} | {} | {} |\n", gets(""), gets(";tag=2"));
+    }
+    docs::up_to_date("methods", &page);
 }

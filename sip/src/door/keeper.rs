@@ -269,9 +269,12 @@ impl Keeper {
     }
 }
 
-/// Does it come from where this trunk sends from: its addresses, or a connection under its name?
+/// Does it come from where this trunk sends from: one of its addresses, and a connection under one of its names, of
+/// those that are set?
 fn is_at(connections: &Connections, index: usize, rule: &TrunkRule, from: Peer) -> bool {
     let is_named =
         || from.connection.is_some_and(|c| connections.get(&c).is_some_and(|trunks| trunks.contains(&index)));
-    rule.addresses.iter().any(|net| net.contains(from.address.ip())) || is_named()
+    let is_here = rule.addresses.is_empty() || rule.addresses.iter().any(|net| net.contains(from.address.ip()));
+    let is_set = !rule.addresses.is_empty() || !rule.tls_names.is_empty();
+    is_set && is_here && (rule.tls_names.is_empty() || is_named())
 }

@@ -23,6 +23,11 @@ pub enum NetError {
 }
 
 impl Net {
+    /// Every address there is.
+    pub const fn is_everybody(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Is the address one of them? An IPv4 address in IPv6 clothes counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

@@ -1,6 +1,6 @@
 //! What the body of a message says: a session, a key press. It never keeps the body.
 
-use crate::header::{content_type, tokens};
+use crate::header::{content_type, token_params, tokens};
 use crate::message::{Message, Name};
 use crate::sdp::{self, Session};
 
@@ -16,10 +16,39 @@ pub(super) enum Unusable {
     Session,
 }
 
-/// The session description of a message; `None`: it has no body.
+/// The session description of a message; `None`: it has none, and nothing else that we must understand.
 pub(super) fn session(message: &Message<'_>) -> Result<Option<Session>, Unusable> {
-    if message.body.is_empty() {
-        return Ok(None);
+    let found = if message.body.is_empty() { Ok(None) } else { described(message) };
+    let disposition = message.header(Name::ContentDisposition).map(|h| Disposition::parse(&h.text()));
+    // RFC 3261 8.2.3: what need not be understood is as if it were not there.
+    let is_optional = disposition.is_some_and(|d| d.is_optional);
+    if is_optional && found == Err(Unusable::Kind) { Ok(None) } else { found }
+}
+
+/// Content-Disposition (RFC 3261 20.11).
+struct Disposition {
+    /// It describes the session: what a session description does unless it says otherwise.
+    is_session: bool,
+    is_optional: bool,
+    /// Said in so many words; left out it means the same, but is too often a mistake.
+    is_required: bool,
+}
+
+impl Disposition {
+    fn parse(text: &str) -> Self {
+        let Some((kind, params)) = token_params(text) else {
+            return Self { is_session: false, is_optional: false, is_required: true };
+        };
+        let handling = |value: &str| params.get("handling").is_some_and(|h| h.eq_ignore_ascii_case(value));
+        let (is_optional, is_required) = (handling("optional"), handling("required"));
+        Self { is_session: kind == "session", is_optional, is_required }
+    }
+}
+
+fn described(message: &Message<'_>) -> Result<Option<Session>, Unusable> {
+    if message.header(Name::ContentDisposition).is_some_and(|h| !Disposition::parse(&h.text()).is_session) {
+        // An early session (RFC 3959), a ring tone, ISUP ...
+        return Err(Unusable::Kind);
     }
     if message.all(Name::ContentEncoding).flat_map(|h| tokens_of(&h.text())).any(|t| t != "identity") {
         return Err(Unusable::Kind);
@@ -41,24 +70,32 @@ fn tokens_of(text: &str) -> Vec<String> {
     tokens(text).into_iter().map(str::to_ascii_lowercase).collect()
 }
 
-/// RFC 5621 and RFC 2046 5.1: the first application/sdp part, as trunks send it beside ISUP.
+/// RFC 5621 and RFC 2046 5.1: the first application/sdp part, as trunks send it beside ISUP. `None` also
+/// where another part must be understood by all means (RFC 5621 8.3).
 fn sdp_part<'a>(body: &'a [u8], boundary: &str) -> Option<&'a [u8]> {
     let delimiter = format!("--{boundary}");
-    let mut rest = after(body, delimiter.as_bytes())?;
+    let (mut rest, mut found) = (after(body, delimiter.as_bytes())?, None);
     loop {
-        let part = rest.strip_prefix(b"\r\n")?;
-        let end = find(part, delimiter.as_bytes())?;
-        let (part, more) = part.split_at_checked(end)?;
+        // A description that was found stands, however the rest ends.
+        let Some(part) = rest.strip_prefix(b"\r\n") else { return found };
+        let Some((part, more)) = find(part, delimiter.as_bytes()).and_then(|end| part.split_at_checked(end)) else {
+            return found;
+        };
         rest = more.get(delimiter.len()..)?;
-        let head_end = find(part, b"\r\n\r\n")?;
-        let (head, content) = part.split_at_checked(head_end)?;
+        let Some((head, content)) = find(part, b"\r\n\r\n").and_then(|end| part.split_at_checked(end)) else {
+            return found;
+        };
         let head = String::from_utf8_lossy(head);
-        let is_sdp = head.lines().filter_map(|l| l.split_once(':')).any(|(name, value)| {
-            Name::parse(name.trim()) == Name::ContentType
-                && content_type(value.trim()).is_some_and(|(kind, _)| kind == "application/sdp")
-        });
-        if is_sdp {
-            return content.get(4..);
+        let value = |wanted| {
+            let mut lines = head.lines().filter_map(|l| l.split_once(':'));
+            lines.find(|(name, _)| Name::parse(name.trim()) == wanted).map(|(_, value)| value.trim())
+        };
+        let is_sdp = value(Name::ContentType).and_then(content_type).is_some_and(|(kind, _)| kind == "application/sdp");
+        let disposition = value(Name::ContentDisposition).map(Disposition::parse);
+        match disposition {
+            _ if is_sdp && disposition.as_ref().is_none_or(|d| d.is_session) => found = found.or(content.get(4..)),
+            Some(Disposition { is_required: true, .. }) => return None,
+            _ => {}
         }
     }
 }
@@ -235,5 +272,25 @@ mod tests {
         check("multipart/mixed;boundary=\"x\"", &parts, Ok(true));
         check("multipart/mixed;boundary=y", &parts, Err(Unusable::Kind));
         check("multipart/mixed", &parts, Err(Unusable::Kind));
+        // What need not be understood, what must be, and what a description is for (RFC 3261 20.11, RFC 3959).
+        let disposed = |kind: &str, how: &str| format!("{kind}\r\nContent-Disposition: {how}");
+        check(&disposed("application/sdp", "session"), sdp, Ok(true));
+        check(&disposed("application/sdp", "Session;handling=optional"), sdp, Ok(true));
+        check(&disposed("application/sdp", "early-session"), sdp, Err(Unusable::Kind));
+        check(&disposed("application/sdp", "early-session;handling=optional"), sdp, Ok(false));
+        check(&disposed("application/isup", "signal;handling=optional"), "x", Ok(false));
+        check(&disposed("application/isup", "signal;handling=required"), "x", Err(Unusable::Kind));
+        check(&disposed("application/isup", "signal"), "x", Err(Unusable::Kind));
+        check(&disposed("application/sdp", ";;"), sdp, Err(Unusable::Kind));
+        check(&disposed("application/sdp", "session;handling=optional"), "nonsense", Err(Unusable::Session));
+        let part = |how: &str| {
+            parts.replace("application/isup\r\n", &format!("application/isup\r\nContent-Disposition: {how}\r\n"))
+        };
+        check("multipart/mixed;boundary=x", &part("signal;handling=optional"), Ok(true));
+        check("multipart/mixed;boundary=x", &part("signal;handling=required"), Err(Unusable::Kind));
+        let early = parts.replace("c: application/sdp", "c: application/sdp\r\nContent-Disposition: early-session");
+        check("multipart/mixed;boundary=x", &early, Err(Unusable::Kind));
+        // The last delimiter is missing: nobody knows what was meant.
+        check("multipart/mixed;boundary=x", parts.trim_end_matches("--x--\r\n"), Err(Unusable::Kind));
     }
 }

@@ -1,7 +1,11 @@
 //! One call's state: its dialog, where its INVITE stands, what it repeats. It never sends.
 
 use super::config::Reason;
+use super::early::Early;
+use super::referred::Referred;
+use super::reliable::Reliable;
 use super::reply::Reply;
+use super::session::{Ask, SessionTimer};
 use super::table::Key;
 use super::transfer::Transfer;
 use crate::auth;
@@ -28,6 +32,15 @@ pub(super) struct Call {
     pub ours: Option<OurReinvite>,
     /// Our REFER and what it subscribed us to.
     pub transfer: Option<Transfer>,
+    /// Their REFER and what it subscribed them to.
+    pub referred: Option<Referred>,
+    /// What we told reliably before our answer.
+    pub reliable: Reliable,
+    /// The early dialogs of a call of ours: one for each phone that was heard of.
+    pub early: Vec<Early>,
+    pub session: SessionTimer,
+    /// Our description that both sides agreed on, for refreshes.
+    pub described: String,
     /// What our requests prove themselves with.
     pub auth: Option<Box<auth::Client>>,
     /// The reason of a hang-up that waits: for the ACK, or for somebody to send CANCEL to.
@@ -57,8 +70,19 @@ pub(super) struct Incoming {
     pub has_offer: bool,
     /// When nobody answers any more, and the status for it.
     pub until: (Instant, u16),
-    /// RFC 3261 13.3.1.1: a provisional response is repeated every minute.
-    pub ringing: Option<(Instant, Vec<u8>)>,
+    pub ringing: Option<Ringing>,
+    /// What it says about session timers.
+    pub ask: Ask,
+    /// The call whose place it takes.
+    pub replaces: Option<u64>,
+}
+
+/// RFC 3261 13.3.1.1: a provisional response is repeated every minute.
+pub(super) struct Ringing {
+    pub at: Instant,
+    pub status: u16,
+    /// `None`: it went out reliably, so the next is a new one (RFC 3262 3).
+    pub bytes: Option<Vec<u8>>,
 }
 
 pub(super) struct Calling {
@@ -128,8 +152,23 @@ impl Calling {
     }
 }
 
-/// A re-INVITE of the peer that our user has not decided.
+/// What carries an offer within a call.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Carrier {
+    Invite,
+    /// RFC 3311.
+    Update,
+    /// RFC 3262 5.
+    Prack,
+}
+
+/// A change of the peer's that our user has not decided.
 pub(super) struct TheirReinvite {
+    pub carrier: Carrier,
+    /// What it says about session timers.
+    pub ask: Ask,
+    /// Its tag and its offer, where the call is ours and not answered: what media goes by from then on.
+    pub early_offer: Option<(String, Session)>,
     pub tx: u64,
     pub reply: Reply,
     pub cseq: u32,
@@ -144,6 +183,10 @@ pub(super) struct OurReinvite {
     pub again_at: Option<Instant>,
     /// Its number, for ACKs.
     pub cseq: u32,
+    /// Nobody asked for it but the session timer (RFC 4028).
+    pub is_refresh: bool,
+    /// What our user asked for while a refresh was on its way.
+    pub then: Option<String>,
 }
 
 /// A 2xx to an INVITE, sent again until its ACK (RFC 3261 13.3.1.4).
@@ -187,9 +230,25 @@ impl Repeat {
 
 impl Call {
     pub fn new(dialog: Dialog, dialog_key: Key, phase: Phase, is_caller: bool) -> Self {
-        let (repeat, theirs, ours, transfer, goodbye, armed) = (None, None, None, None, None, None);
-        let (is_over, auth) = (false, None);
-        Self { dialog, dialog_key, phase, is_caller, is_over, repeat, theirs, ours, transfer, auth, goodbye, armed }
+        Self {
+            dialog,
+            dialog_key,
+            phase,
+            is_caller,
+            is_over: false,
+            repeat: None,
+            theirs: None,
+            ours: None,
+            transfer: None,
+            auth: None,
+            referred: None,
+            reliable: Reliable::default(),
+            early: Vec::new(),
+            session: SessionTimer::default(),
+            described: String::new(),
+            goodbye: None,
+            armed: None,
+        }
     }
 
     /// A request of ours goes out again under another number (RFC 3261 22.2).
@@ -200,6 +259,10 @@ impl Call {
         if let Some(transfer) = &mut self.transfer {
             transfer.renumber(old, new);
         }
+        // It may have been a PRACK; a number left out does no harm (12.2.2).
+        for early in &mut self.early {
+            early.dialog.local_cseq = early.dialog.local_cseq.max(new);
+        }
     }
 
     /// RFC 3261 14.1: no offer of ours while another exchange is open.
@@ -207,16 +270,52 @@ impl Call {
         matches!(self.phase, Phase::Established) && self.theirs.is_none() && self.repeat.is_none()
     }
 
+    /// The status that refuses an offer of theirs now (RFC 3261 14.2, RFC 3311 5.2): 500 where we owe
+    /// the answer to an earlier one, 491 where they owe one to us.
+    pub fn offer_clash(&self, remote_tag: Option<&str>) -> Option<u16> {
+        if self.theirs.is_some() {
+            return Some(500);
+        }
+        match &self.phase {
+            Phase::Incoming(incoming) if incoming.has_offer => (!self.reliable.is_described()).then_some(500),
+            Phase::Incoming(_) => self.reliable.their_answer.is_none().then_some(491),
+            Phase::Offered(_) => Some(491),
+            Phase::Calling(_) => self.early_of(remote_tag).is_none_or(|e| e.remote.is_none()).then_some(491),
+            // RFC 5407 3.1.4: nor before the ACK of a 200.
+            _ => {
+                let is_ours_open = self.ours.as_ref().is_some_and(|o| o.again_at.is_none());
+                (is_ours_open || self.repeat.is_some()).then_some(491)
+            }
+        }
+    }
+
+    /// The dialog that a message with this remote tag belongs to.
+    pub fn dialog_with(&mut self, remote_tag: Option<&str>) -> Option<&mut Dialog> {
+        if self.dialog.matches(remote_tag) {
+            return Some(&mut self.dialog);
+        }
+        self.early.iter_mut().map(|e| &mut e.dialog).find(|d| d.matches(remote_tag))
+    }
+
+    pub fn early_of(&self, remote_tag: Option<&str>) -> Option<&Early> {
+        self.early.iter().find(|e| e.dialog.matches(remote_tag))
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match &self.phase {
-            Phase::Incoming(i) => Some(i.ringing.as_ref().map_or(i.until.0, |(at, _)| i.until.0.min(*at))),
+            Phase::Incoming(i) => {
+                let again = [i.ringing.as_ref().map(|r| r.at), self.reliable.deadline()];
+                again.into_iter().flatten().chain([i.until.0]).min()
+            }
             Phase::Calling(c) => Some(c.until),
+            Phase::Established => self.session.deadline().filter(|_| !self.is_over),
             _ => None,
         };
         let repeat = self.repeat.as_ref().map(|r| r.resend_at.min(r.until));
         let theirs = self.theirs.as_ref().map(|t| t.until);
         let ours = self.ours.as_ref().filter(|_| self.may_offer()).and_then(|o| o.again_at);
         let transfer = self.transfer.as_ref().filter(|_| !self.is_over).and_then(Transfer::deadline);
-        [phase, repeat, theirs, ours, transfer].into_iter().flatten().min()
+        let referred = self.referred.as_ref().map(|r| r.until);
+        [phase, repeat, theirs, ours, transfer, referred].into_iter().flatten().min()
     }
 }

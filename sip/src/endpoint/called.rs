@@ -1,23 +1,23 @@
 //! Calls made to us: INVITE, its CANCEL and ACK, re-INVITE (RFC 3261 9.2, 13.3, 14.2). It never answers for our user.
 
+use super::Endpoint;
 use super::body::{self, Unusable};
-use super::call::{Call, Incoming, Phase, Repeat, TheirReinvite};
+use super::call::{Call, Carrier, Incoming, Phase, Repeat, TheirReinvite};
 use super::config::Reason;
-use super::event::{CallHandle, CallInfo, Event};
+use super::event::{CallHandle, Event};
+use super::info::call_info;
+use super::reliable::Reliable;
 use super::requests::Asked;
+use super::session::Ask;
 use super::table::{Entry, Key, Machine};
-use super::{ALLOW, Endpoint};
 use crate::dialog::Dialog;
-use crate::header::{NameAddr, Request};
+use crate::header::Request;
 use crate::message::{Name, number};
-use crate::private::Private;
 use crate::transaction::InviteServer;
 use std::time::{Duration, Instant};
 
-/// RFC 3261 13.3.1.1: how often a provisional response is repeated.
-pub(super) const RINGING_AGAIN: Duration = Duration::from_secs(60);
 /// How long our user may think about a re-INVITE; the peer waits 64*T1 at least.
-const REINVITE_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const REINVITE_WITHIN: Duration = Duration::from_secs(30);
 
 impl Endpoint {
     pub(super) fn on_invite(&mut self, now: Instant, asked: Asked<'_, '_>) {
@@ -28,12 +28,15 @@ impl Endpoint {
         let offer = body::session(&asked.request.message);
         let is_registered = self.registration_of(&asked.request.uri.user()).is_some();
         let is_full = self.calls.len() >= self.config.max_calls;
+        let replaces = self.replaced_by(&asked.request.message);
         let status = match &offer {
             _ if self.table.is_merged(&merge) => 482,
             _ if self.objection(&asked).is_some() => self.objection(&asked).unwrap_or(420),
+            _ if replaces.is_err() => replaces.err().unwrap_or(481),
             Err(Unusable::Kind) => 415,
             _ if !body::accepts_sdp(&asked.request.message) => 406,
             Err(Unusable::Session) => 488,
+            _ if Ask::read(&asked.request.message).is_below(self.min_se_s()) => 422,
             Ok(_) if is_full || self.table.len() >= self.config.max_transactions => {
                 self.out.stats.refused_full += 1;
                 503
@@ -45,12 +48,19 @@ impl Endpoint {
             Ok(_) => 0,
         };
         match offer {
-            Ok(offer) if status == 0 => self.take_in(now, asked, merge, offer),
+            Ok(offer) if status == 0 => self.take_in(now, asked, merge, offer, replaces.ok().flatten()),
             _ => self.answer_stateless(&asked, status),
         }
     }
 
-    fn take_in(&mut self, now: Instant, asked: Asked<'_, '_>, merge: Key, offer: Option<crate::sdp::Session>) {
+    fn take_in(
+        &mut self,
+        now: Instant,
+        asked: Asked<'_, '_>,
+        merge: Key,
+        offer: Option<crate::sdp::Session>,
+        replaces: Option<u64>,
+    ) {
         let Asked { request, from, key, reply, trunk } = asked;
         let local_tag = self.ids.tag();
         let dialog_key = self.dialog_key(&request.head.call_id, &local_tag);
@@ -68,11 +78,14 @@ impl Endpoint {
         let until = self.answer_until(now, request);
         let has_offer = offer.is_some();
         let cseq = request.head.cseq.number;
-        let incoming = Incoming { tx, cseq, reply, has_offer, until, ringing: None };
+        let ask = Ask::read(&request.message);
+        let incoming = Incoming { tx, cseq, reply, has_offer, until, ringing: None, ask, replaces };
         let phase = Phase::Incoming(Box::new(incoming));
         let registration = self.registration_of(&request.uri.user());
         let mut call = Call::new(dialog, dialog_key, phase, false);
         call.auth = self.auth_by(registration);
+        call.reliable = Reliable::wished_by(&request.message);
+        call.session.learn(&request.message);
         let id = self.add_call(call);
         if registration.is_none() {
             self.door.enter(id, trunk, from);
@@ -84,7 +97,8 @@ impl Endpoint {
         let mut info = Box::new(call_info(request, from));
         info.trunk = self.door.trunk_name(trunk);
         info.registration = registration;
-        self.out.event(Event::Incoming { call: CallHandle(id), offer, info });
+        let replaces = replaces.map(CallHandle);
+        self.out.event(Event::Incoming { call: CallHandle(id), offer, info, replaces });
     }
 
     /// 13.3.1: the caller's Expires ends in 487, our own patience in 480.
@@ -140,6 +154,8 @@ impl Endpoint {
         let cseq = request.head.cseq.number;
         let Some(repeat) = call.repeat.take_if(|r| r.cseq == cseq) else { return };
         let answer = if repeat.has_our_offer { body::session(&request.message).ok().flatten() } else { None };
+        // Where it came with a PRACK, it came before.
+        let answer = answer.or_else(|| call.reliable.their_answer.take().filter(|_| repeat.is_first));
         let handle = CallHandle(id);
         if repeat.is_first {
             call.phase = Phase::Established;
@@ -159,21 +175,20 @@ impl Endpoint {
 
     /// 14.2.
     pub(super) fn on_reinvite(&mut self, now: Instant, id: u64, asked: Asked<'_, '_>) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let is_colliding = call.ours.as_ref().is_some_and(|o| o.again_at.is_none());
         let offer = body::session(&asked.request.message);
+        let ask = Ask::read(&asked.request.message);
+        let is_short = ask.is_below(self.min_se_s());
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.session.learn(&asked.request.message);
         let status = match (&call.phase, &offer) {
             (Phase::Ending, _) => 481,
             _ if call.is_over => 481,
             // A second INVITE before the first has its final response: 500 and a moment's patience.
             (Phase::Incoming(_) | Phase::Calling(_), _) => 500,
-            _ if call.theirs.is_some() => 500,
-            // RFC 3261 14.2 for the collision; RFC 5407 3.1.4 for a 200 not yet acknowledged.
-            (Phase::Offered(_), _) => 491,
-            _ if is_colliding || call.repeat.is_some() => 491,
             (_, Err(Unusable::Kind)) => 415,
             (_, Err(Unusable::Session)) => 488,
-            (_, Ok(_)) => 0,
+            _ if is_short => 422,
+            (_, Ok(_)) => call.offer_clash(asked.request.head.from.tag()).unwrap_or(0),
         };
         let (Ok(offer), 0) = (offer, status) else {
             return self.refuse_reinvite(now, asked, status);
@@ -191,7 +206,9 @@ impl Endpoint {
         if let Some(call) = self.calls.get_mut(&id) {
             call.dialog.refresh_target(&request.head);
             let (cseq, has_offer) = (request.head.cseq.number, offer.is_some());
-            call.theirs = Some(TheirReinvite { tx, reply, cseq, has_offer, until: now + REINVITE_WITHIN });
+            let (carrier, early_offer) = (Carrier::Invite, None);
+            let until = now + REINVITE_WITHIN;
+            call.theirs = Some(TheirReinvite { carrier, ask, early_offer, tx, reply, cseq, has_offer, until });
         }
         self.out.event(Event::Reinvite { call: CallHandle(id), offer });
     }
@@ -207,67 +224,67 @@ impl Endpoint {
         let machine = Machine::InviteServer(InviteServer::new(Vec::new(), asked.reply.peer.transport));
         let peer = asked.reply.peer;
         match self.remember(Entry::server(machine, asked.key, peer, None)) {
-            Some(tx) => self.respond_invite(now, tx, status, bytes),
+            Some(tx) => self.respond(now, tx, status, bytes),
             None => self.out.send(peer, bytes),
         }
     }
 
-    /// Ends a re-INVITE that our user has not decided.
+    /// Ends a change of the peer's that our user has not decided.
     pub(super) fn drop_their_reinvite(&mut self, now: Instant, id: u64, status: u16) {
         let Some(theirs) = self.calls.get_mut(&id).and_then(|c| c.theirs.take()) else { return };
         let bytes = self.described(theirs.reply.response(status, None), status).finish();
-        self.respond_invite(now, theirs.tx, status, bytes);
+        self.respond(now, theirs.tx, status, bytes);
     }
 
     /// A final refusal of a call that waits for an answer; says `Cancelled` and forgets it.
     pub(super) fn refuse_incoming(&mut self, now: Instant, id: u64, status: u16, retry_after_s: Option<u64>) {
+        self.drop_their_reinvite(now, id, 487);
         let Some(Call { phase: Phase::Incoming(incoming), dialog, .. }) = self.calls.get(&id) else { return };
         let tx = incoming.tx;
         let mut builder = self.described(incoming.reply.response(status, Some(&dialog.local_tag)), status);
         if let Some(seconds) = retry_after_s {
             builder = builder.header(Name::RetryAfter, &seconds.to_string());
         }
-        self.respond_invite(now, tx, status, builder.finish());
+        self.respond(now, tx, status, builder.finish());
         self.remove_call(id);
         self.out.event(Event::Cancelled { call: CallHandle(id), status });
-    }
-
-    /// 180 to a waiting call.
-    pub(super) fn send_ringing(&mut self, now: Instant, id: u64) {
-        let Some(Call { phase: Phase::Incoming(incoming), dialog, .. }) = self.calls.get(&id) else { return };
-        let contact = self.contact(incoming.reply.peer);
-        let builder = incoming.reply.dialog_response(180, &dialog.local_tag, &contact);
-        let bytes = self.signed(builder).finish();
-        let tx = incoming.tx;
-        if let Some(Call { phase: Phase::Incoming(incoming), .. }) = self.calls.get_mut(&id) {
-            incoming.ringing = Some((now + RINGING_AGAIN, bytes.clone()));
-        }
-        self.respond_invite(now, tx, 180, bytes);
-        self.arm(id);
     }
 
     /// 200 to a waiting call or a re-INVITE, repeated until its ACK.
     pub(super) fn send_ok(&mut self, now: Instant, id: u64, sdp: &str) {
         let Some(call) = self.calls.get(&id) else { return };
-        let (reply, tx, cseq, has_offer) = match (&call.phase, &call.theirs) {
-            (Phase::Incoming(i), _) => (&i.reply, i.tx, i.cseq, i.has_offer),
-            (_, Some(theirs)) => (&theirs.reply, theirs.tx, theirs.cseq, theirs.has_offer),
+        let (reply, tx, cseq, has_offer, ask) = match (&call.phase, &call.theirs) {
+            (Phase::Incoming(i), _) => (&i.reply, i.tx, i.cseq, i.has_offer, i.ask),
+            (_, Some(theirs)) => (&theirs.reply, theirs.tx, theirs.cseq, theirs.has_offer, theirs.ask),
             _ => return,
         };
-        let contact = self.contact(reply.peer);
-        let builder = reply.dialog_response(200, &call.dialog.local_tag, &contact).header(Name::Allow, ALLOW);
-        let bytes = self.signed(builder).finish_with("application/sdp", sdp.as_bytes());
-        let mut repeat = Repeat::new(now, bytes.clone(), reply.peer, cseq);
-        repeat.has_our_offer = !has_offer;
+        let is_first = matches!(call.phase, Phase::Incoming(_));
+        let sdp = if is_first { call.reliable.final_sdp(sdp) } else { Some(sdp.to_owned()) };
+        let peer = reply.peer;
+        let builder = reply.dialog_response(200, &call.dialog.local_tag, &self.contact(peer));
+        let builder = self.signed(builder.header(Name::Allow, self.allow()));
+        let builder = self.session_agreed(now, id, ask, builder);
+        let bytes = match &sdp {
+            Some(sdp) => builder.finish_with("application/sdp", sdp.as_bytes()),
+            None => builder.finish(),
+        };
+        let mut repeat = Repeat::new(now, bytes.clone(), peer, cseq);
+        (repeat.has_our_offer, repeat.is_first) = (!has_offer && sdp.is_some(), is_first);
+        let mut replaced = None;
         if let Some(call) = self.calls.get_mut(&id) {
-            repeat.is_first = call.theirs.take().is_none();
-            if repeat.is_first {
-                call.phase = Phase::Answered;
+            call.theirs = None;
+            call.described = sdp.unwrap_or_else(|| std::mem::take(&mut call.described));
+            if is_first {
+                let before = std::mem::replace(&mut call.phase, Phase::Answered);
+                replaced = if let Phase::Incoming(incoming) = before { incoming.replaces } else { None };
             }
             call.repeat = Some(repeat);
         }
-        self.respond_invite(now, tx, 200, bytes);
+        self.respond(now, tx, 200, bytes);
         self.arm(id);
+        if let Some(old) = replaced {
+            self.make_room(now, old);
+        }
     }
 
     /// BYE, and the call is `Ending`.
@@ -279,28 +296,8 @@ impl Endpoint {
         call.ours = None;
         let outgoing = call.dialog.outgoing(branch);
         self.drop_their_reinvite(now, id, 487);
+        self.drop_referred(now, id, 487);
         self.send_request(now, "BYE", &outgoing, Some(id), super::table::Purpose::Bye, reason);
         self.arm(id);
-    }
-}
-
-fn call_info(request: &Request<'_>, source: crate::peer::Peer) -> CallInfo {
-    let head = &request.head;
-    let text = |name| request.message.header(name).map(|h| h.text().into_owned());
-    let identity = text(Name::PAssertedIdentity).and_then(|t| NameAddr::parse_list(&t));
-    CallInfo {
-        from_user: Private::new(head.from.uri.user()),
-        from_uri: Private::new(head.from.uri.as_str().to_owned()),
-        from_display: head.from.display.clone().map(Private::new),
-        to_user: Private::new(head.to.uri.user()),
-        request_user: Private::new(request.uri.user()),
-        call_id: Private::new(head.call_id.clone()),
-        asserted_identity: identity
-            .and_then(|list| list.into_iter().next())
-            .map(|n| Private::new(n.uri.as_str().to_owned())),
-        user_agent: text(Name::UserAgent).map(Private::new),
-        registration: None,
-        source: Private::new(source),
-        trunk: None,
     }
 }

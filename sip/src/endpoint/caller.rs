@@ -1,6 +1,5 @@
 //! Calls that we make: INVITE, CANCEL, ACK, our own re-INVITE (RFC 3261 9.1, 13.2, 14.1). It never picks whom to call.
 
-use super::ALLOW;
 use super::Endpoint;
 use super::body;
 use super::call::{Call, Calling, Cancel, FORKS_MAX, Offered, OurReinvite, Phase};
@@ -42,13 +41,14 @@ impl Endpoint {
         // The driver resolved where it goes first; the URI's host is for them.
         outgoing.peer = *first;
         outgoing.routes = route.iter().map(|r| format!("<{}>", r.as_str())).collect();
-        let bytes = self.invite_bytes(&outgoing, request.sdp.as_deref(), &request.headers);
+        let bytes = self.invite_bytes(None, &outgoing, request.sdp.as_deref(), &request.headers);
         let calling = Calling::new(0, now + self.config.answer_within, request.sdp.is_some());
         let mut call = Call::new(dialog, dialog_key, Phase::Calling(calling), true);
+        call.described = request.sdp.clone().unwrap_or_default();
         call.auth = request.credentials.clone().map(|c| Box::new(auth::Client::new(c)));
         let id = self.add_call(call);
-        let (call, purpose) = (Some(id), Purpose::Invite);
-        let Some(tx) = self.launch(now, Launch { method: "INVITE", outgoing, call, purpose, bytes, others }) else {
+        let (method, call, purpose, has_more) = ("INVITE", Some(id), Purpose::Invite, false);
+        let Some(tx) = self.launch(now, Launch { method, outgoing, call, purpose, bytes, others, has_more }) else {
             self.remove_call(id);
             return Err(CommandError::Full);
         };
@@ -59,13 +59,20 @@ impl Endpoint {
         Ok(CallHandle(id))
     }
 
-    fn invite_bytes(&self, outgoing: &Outgoing, sdp: Option<&str>, headers: &[(String, String)]) -> Vec<u8> {
+    /// `call`: the one that a re-INVITE is for.
+    fn invite_bytes(
+        &self,
+        call: Option<u64>,
+        outgoing: &Outgoing,
+        sdp: Option<&str>,
+        headers: &[(String, String)],
+    ) -> Vec<u8> {
         let mut builder = outgoing
             .builder("INVITE", self.local(outgoing.peer))
             .header(Name::Contact, &self.contact(outgoing.peer))
-            .header(Name::Allow, ALLOW)
+            .header(Name::Allow, self.allow())
             .header(Name::Accept, "application/sdp");
-        builder = self.named(builder);
+        builder = self.session_asked(call, self.named(builder));
         for (name, value) in headers.iter().filter(|(name, _)| crate::text::is_token(name.as_bytes())) {
             builder = builder.raw(name, value.as_bytes());
         }
@@ -112,7 +119,8 @@ impl Endpoint {
         purpose: Purpose,
         bytes: Vec<u8>,
     ) -> Option<u64> {
-        self.launch(now, Launch { method, outgoing: outgoing.clone(), call, purpose, bytes, others: &[] })
+        let (outgoing, others, has_more) = (outgoing.clone(), [].as_slice(), false);
+        self.launch(now, Launch { method, outgoing, call, purpose, bytes, others, has_more })
     }
 
     pub(super) fn named(&self, builder: Builder) -> Builder {
@@ -124,6 +132,8 @@ impl Endpoint {
 
     /// Gives a call up: CANCEL now, or as soon as somebody was heard (9.1).
     pub(super) fn give_up(&mut self, now: Instant, id: u64) {
+        // An offer in its early dialog is nobody's to decide any more.
+        self.drop_their_reinvite(now, id, 487);
         let Some(Call { phase: Phase::Calling(calling), goodbye, .. }) = self.calls.get_mut(&id) else { return };
         if calling.cancel == Cancel::Sent {
             return;
@@ -146,6 +156,11 @@ impl Endpoint {
 
     pub(super) fn on_invite_response(&mut self, now: Instant, tx: u64, response: &Response<'_>) {
         let Some((id, peer)) = self.table.get(tx).and_then(|e| e.call.zip(Some(e.peer))) else { return };
+        let is_news = response.status >= 200 || self.take_provisional(now, id, response);
+        let is_better = response.status == 422 && self.invite_again(now, id, tx, response);
+        if !is_news || is_better {
+            return;
+        }
         let sdp = body::session(&response.message).ok().flatten();
         let tag = response.head.to.tag();
         let is_again = self.calls.get(&id).is_some_and(|c| c.dialog.matches(tag));
@@ -165,9 +180,12 @@ impl Endpoint {
             (200..=299, Some((_, Phase::Calling(calling)))) => {
                 let sdp = sdp.or_else(|| calling.early_sdp(tag).filter(|_| calling.has_offer));
                 let has_offer = calling.has_offer;
+                // RFC 3261 13.2.1: what was agreed reliably before stands.
+                let agreed = self.confirm(id, response, peer);
+                let (has_offer, sdp) = (has_offer || agreed.is_some(), agreed.or(sdp));
+                self.drop_their_reinvite(now, id, 487);
+                self.session_answered(now, id, response);
                 if let Some(call) = self.calls.get_mut(&id) {
-                    call.dialog.heard_from(peer);
-                    call.dialog = call.dialog.established_by(&response.message, &response.head);
                     call.phase = Phase::Established;
                     if !has_offer {
                         let cseq = response.head.cseq.number;
@@ -181,6 +199,7 @@ impl Endpoint {
             // 13.2.2.4: another branch of a forked call answered too.
             (200..=299, _) => self.refuse_fork(now, tx, response),
             (300.., Some((is_over, Phase::Calling(_)))) => {
+                self.drop_their_reinvite(now, id, 487);
                 self.remove_call(id);
                 if !is_over {
                     let (call, status) = (CallHandle(id), response.status);
@@ -218,6 +237,7 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&id) else { return false };
         let Phase::Offered(Offered { tx, cseq, .. }) = call.phase else { return false };
         call.phase = Phase::Established;
+        call.described = sdp.unwrap_or_default().to_owned();
         self.acknowledge_2xx(tx, id, cseq, sdp);
         true
     }
@@ -282,6 +302,10 @@ impl Endpoint {
         let Ok(target) = Uri::parse(&invite.uri) else { return };
         let fork = Dialog::of_fork(invite, target, response.head.from.tag().unwrap_or_default());
         let mut fork = fork.established_by(&response.message, &response.head);
+        // A PRACK may have used numbers in its early dialog.
+        let call = entry.call.and_then(|id| self.calls.get(&id));
+        fork.local_cseq =
+            call.and_then(|c| c.early_of(response.head.to.tag())).map_or(fork.local_cseq, |e| e.dialog.local_cseq);
         let ack = fork.outgoing_at(response.head.cseq.number, branches.0);
         // Where our INVITE had no offer, theirs is refused.
         let has_offer = message::parse(&entry.request).is_ok_and(|invite| !invite.body.is_empty());
@@ -297,13 +321,14 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&id) else { return Err(CommandError::NoSuchCall) };
         let outgoing = call.dialog.outgoing(branch);
         let cseq = outgoing.cseq;
-        let bytes = self.invite_bytes(&outgoing, Some(&sdp), &[]);
-        let (method, call, purpose, others) = ("INVITE", Some(id), Purpose::Reinvite, [].as_slice());
-        if self.launch(now, Launch { method, outgoing, call, purpose, bytes, others }).is_none() {
+        let bytes = self.invite_bytes(Some(id), &outgoing, Some(&sdp), &[]);
+        let (method, call, purpose) = ("INVITE", Some(id), Purpose::Reinvite);
+        let (others, has_more) = ([].as_slice(), false);
+        if self.launch(now, Launch { method, outgoing, call, purpose, bytes, others, has_more }).is_none() {
             return Err(CommandError::Full);
         }
         if let Some(call) = self.calls.get_mut(&id) {
-            call.ours = Some(OurReinvite { sdp, again_at: None, cseq });
+            call.ours = Some(OurReinvite { sdp, again_at: None, cseq, is_refresh: false, then: None });
         }
         self.arm(id);
         Ok(())
@@ -311,6 +336,7 @@ impl Endpoint {
 
     pub(super) fn on_reinvite_response(&mut self, now: Instant, tx: u64, response: &Response<'_>) {
         let Some(id) = self.table.get(tx).and_then(|e| e.call) else { return };
+        let is_raised = self.session_raised(id, response);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let handle = CallHandle(id);
         let is_current = call.ours.as_ref().is_some_and(|o| o.cseq == response.head.cseq.number);
@@ -319,36 +345,55 @@ impl Endpoint {
                 call.dialog.refresh_target(&response.head);
                 self.acknowledge_2xx(tx, id, response.head.cseq.number, None);
                 if is_current {
-                    self.end_change(id);
+                    self.session_answered(now, id, response);
+                    self.end_change(now, id, true);
                     let answer = body::session(&response.message).ok().flatten();
                     self.out.event(Event::Renegotiated { call: handle, answer });
                 }
             }
             491 if is_current => {
-                // 14.1: the owner of the Call-ID waits 2.1 to 4 s, the other 0 to 2 s, in steps of 10 ms.
-                let steps = self.ids.next();
-                let wait_ms = if call.is_caller { 2100 + (steps % 191) * 10 } else { (steps % 201) * 10 };
-                if let Some(ours) = &mut call.ours {
-                    ours.again_at = Some(now + Duration::from_millis(wait_ms));
-                }
+                let wait_ms = self.collision_wait_ms(id);
+                self.change_again(id, now + Duration::from_millis(wait_ms));
             }
+            422 if is_current && is_raised => self.change_again(id, now),
             // 12.2.1.2: the other side knows nothing of this dialog, or is gone.
             408 | 481 if is_current => self.peer_gone(now, id, response.status),
-            300.. if is_current => self.change_failed(id, response.status),
+            300.. if is_current => self.change_failed(now, id, response.status, Some(response)),
             _ => {}
         }
         self.arm(id);
     }
 
-    /// Our re-INVITE came to nothing.
-    pub(super) fn change_failed(&mut self, id: u64, status: u16) {
-        self.end_change(id);
-        self.out.event(Event::RenegotiationFailed { call: CallHandle(id), status });
+    /// Our re-INVITE came to nothing. A refresh is tried again; of it our user knows nothing.
+    pub(super) fn change_failed(&mut self, now: Instant, id: u64, status: u16, response: Option<&Response<'_>>) {
+        let is_refresh = self.calls.get(&id).and_then(|c| c.ours.as_ref()).is_some_and(|o| o.is_refresh);
+        self.end_change(now, id, false);
+        if is_refresh {
+            self.refresh_failed(now, id, status, response);
+        } else {
+            self.out.event(Event::RenegotiationFailed { call: CallHandle(id), status });
+        }
     }
 
-    fn end_change(&mut self, id: u64) {
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.ours = None;
+    /// A re-INVITE of ours is through: what it said stands, and what our user asked for meanwhile is next.
+    fn end_change(&mut self, now: Instant, id: u64, is_agreed: bool) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(ours) = call.ours.take() else { return };
+        if let Some(sdp) = ours.then {
+            let (again_at, cseq) = (Some(now), ours.cseq);
+            call.ours = Some(OurReinvite { sdp, again_at, cseq, is_refresh: false, then: None });
+        }
+        if is_agreed {
+            call.described = ours.sdp;
+        }
+    }
+
+    /// The same change later, or what our user has asked for since.
+    fn change_again(&mut self, id: u64, at: Instant) {
+        let Some(ours) = self.calls.get_mut(&id).and_then(|c| c.ours.as_mut()) else { return };
+        ours.again_at = Some(at);
+        if let Some(sdp) = ours.then.take() {
+            (ours.sdp, ours.is_refresh) = (sdp, false);
         }
     }
 

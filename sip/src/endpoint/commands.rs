@@ -7,17 +7,26 @@ use super::event::{CallHandle, CommandError, EndCause};
 use std::time::{Duration, Instant};
 
 impl Endpoint {
-    /// 180 Ringing.
+    /// 180 Ringing: [`Endpoint::progress`] without early media.
     pub fn ring(&mut self, now: Instant, call: CallHandle) -> Result<(), CommandError> {
-        self.waiting(call)?;
-        self.send_ringing(now, call.0);
-        Ok(())
+        self.progress(now, call, 180, None)
     }
 
-    /// 200 OK with our description, retransmitted until acknowledged.
+    /// 200 OK with our description, retransmitted until acknowledged. A description that went out
+    /// reliably before (`progress`) stands: it is repeated in place of `sdp`, and the 200 waits for the
+    /// caller to acknowledge it.
+    ///
+    /// # Errors
+    /// `WrongState`: not waiting, answered already, or the caller's change of early media is undecided
+    /// (`Reinvite`); `NoSuchCall`.
     pub fn answer(&mut self, now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
         self.waiting(call)?;
-        self.send_ok(now, call.0, sdp);
+        if self.live(call)?.theirs.is_some() {
+            return Err(CommandError::WrongState);
+        }
+        if !self.keep_answer(call.0, sdp) {
+            self.send_ok(now, call.0, sdp);
+        }
         Ok(())
     }
 
@@ -89,22 +98,32 @@ impl Endpoint {
 
     /// Accepts the peer's change with our answer (or offer, where it made none).
     pub fn accept_reinvite(&mut self, now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
-        if self.live(call)?.theirs.is_none() {
+        if self.live(call)?.theirs.is_some() {
+            self.accept_change(now, call.0, sdp);
+        } else if !self.answer_early(now, call.0, sdp) {
             return Err(CommandError::WrongState);
         }
-        self.send_ok(now, call.0, sdp);
         Ok(())
     }
 
-    /// Refuses the peer's change (488 as a rule); the session stays as it was.
+    /// Refuses the peer's change (488 as a rule); the session stays as it was. An offer before the answer to
+    /// an INVITE of ours without one cannot be refused by itself (RFC 3262 5): the call is given up.
     pub fn reject_reinvite(&mut self, now: Instant, call: CallHandle, status: u16) -> Result<(), CommandError> {
-        if self.live(call)?.theirs.is_none() {
+        let state = self.live(call)?;
+        let is_early = state.theirs.is_none() && state.early_offer().is_some();
+        if state.theirs.is_none() && !is_early {
             return Err(CommandError::WrongState);
         }
         if !(300..700).contains(&status) {
             return Err(CommandError::BadStatus);
         }
+        if is_early {
+            self.fail_call(call.0, status);
+            self.give_up(now, call.0);
+            return Ok(());
+        }
         self.drop_their_reinvite(now, call.0, status);
+        self.after_prack(now, call.0);
         self.arm(call.0);
         Ok(())
     }
@@ -112,6 +131,11 @@ impl Endpoint {
     /// Offers the peer a change of the session. A collision (491) is tried again by itself.
     pub fn reinvite(&mut self, now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
         let state = self.live(call)?;
+        if let Some(refresh) = state.ours.as_mut().filter(|o| o.is_refresh && o.then.is_none()) {
+            // A refresh is nothing our user knows of: this goes out right behind it.
+            refresh.then = Some(sdp.to_owned());
+            return Ok(());
+        }
         if state.ours.is_some() || !state.may_offer() {
             return Err(CommandError::WrongState);
         }
@@ -124,9 +148,10 @@ impl Endpoint {
     }
 
     /// A call that waits for our answer.
-    fn waiting(&mut self, call: CallHandle) -> Result<(), CommandError> {
-        match self.live(call)?.phase {
-            Phase::Incoming(_) => Ok(()),
+    pub(super) fn waiting(&mut self, call: CallHandle) -> Result<(), CommandError> {
+        let state = self.live(call)?;
+        match state.phase {
+            Phase::Incoming(_) if !state.reliable.is_answered() => Ok(()),
             _ => Err(CommandError::WrongState),
         }
     }

@@ -42,6 +42,22 @@ pub struct EndpointConfig {
     pub target_within: Duration,
     /// How long a transfer may stay without an outcome, beyond the 32 s (64*T1) that its REFER may take.
     pub transfer_within: Duration,
+    /// How long a call may stand without a sign of life (RFC 4028), in whole seconds: offered in our
+    /// INVITEs, and in our 200s to callers that know session timers. `None`: only what the peer asks for.
+    pub session_expires: Option<Duration>,
+    /// The shortest such interval we agree to; a shorter one gets 422. RFC 4028 5: 90 s at least, less
+    /// only to test.
+    pub min_se: Duration,
+    /// A peer may transfer us: a REFER in a call becomes [`Event::Referred`](crate::Event::Referred).
+    /// False: it gets 405, and Allow does not list it.
+    pub follow_refer: bool,
+    /// An INVITE may take the place of an answered call (RFC 3891). Whoever knows Call-ID and both tags
+    /// of a call may do so; ours are 64 random bits, so it takes the peer, or somebody who reads along.
+    /// False: Replaces is not read, and whoever requires it gets 420.
+    pub accept_replaces: bool,
+    /// Our own REFERs ask for NOTIFYs that tell the outcome. False: they ask to do without (RFC 4488);
+    /// a peer that agrees counts as transferred as soon as it accepts.
+    pub refer_sub: bool,
     /// Responses go to the address and port the request came from even where the client did not ask
     /// for it with `rport` (RFC 3581): what NATs need. False: RFC 3261 18.2.2 to the letter.
     pub symmetric_responses: bool,
@@ -64,6 +80,11 @@ impl EndpointConfig {
             answer_within: Duration::from_secs(180),
             target_within: Duration::from_secs(6),
             transfer_within: Duration::from_secs(30),
+            session_expires: Some(Duration::from_secs(1800)),
+            min_se: Duration::from_secs(90),
+            follow_refer: false,
+            accept_replaces: true,
+            refer_sub: true,
             symmetric_responses: true,
             door: DoorConfig::open(),
         }

@@ -58,6 +58,9 @@ pub enum Event {
         offer: Option<Session>,
         /// Who, to whom, with what.
         info: Box<CallInfo>,
+        /// The call of ours whose place it takes (RFC 3891): `answer` ends that one by itself
+        /// ([`EndCause::Replaced`], or `Failed` where it was only ringing).
+        replaces: Option<CallHandle>,
     },
     /// Our 200 was acknowledged.
     Established {
@@ -106,21 +109,22 @@ pub enum Event {
         /// itself: whom to believe, and who pays, is not for a protocol to decide.
         contacts: Vec<Private<String>>,
     },
-    /// The peer wants to change the session. Do `accept_reinvite` or `reject_reinvite`.
+    /// The peer wants to change the session (re-INVITE, UPDATE, or PRACK with an offer; before the answer
+    /// too). Do `accept_reinvite` or `reject_reinvite` at once: nothing tells it to wait.
     Reinvite {
         /// The call.
         call: CallHandle,
         /// Its offer; `None`: it wants ours, its answer arrives in `Renegotiated`.
         offer: Option<Session>,
     },
-    /// A re-INVITE of either side is complete.
+    /// A change by either side is complete, or the caller has answered the offer in our `progress`.
     Renegotiated {
         /// The call.
         call: CallHandle,
         /// The peer's answer, where the offer was ours.
         answer: Option<Session>,
     },
-    /// Our re-INVITE was refused; the session stays as it was.
+    /// A change by either side came to nothing; the session stays as it was.
     RenegotiationFailed {
         /// The call.
         call: CallHandle,
@@ -148,6 +152,18 @@ pub enum Event {
         call: CallHandle,
         /// What the REFER got, or what the peer got from the target; 408 where the outcome never came.
         status: u16,
+    },
+    /// The peer asks us to call somebody else instead (RFC 3515). Do `accept_refer` or `reject_refer`
+    /// within 30 s; to go there is an INVITE of its own, told by `refer_progress`.
+    Referred {
+        /// The call.
+        call: CallHandle,
+        /// Whom to call: a sip:, sips: or tel: URI without headers.
+        target: Private<String>,
+        /// The value of the Replaces header that our INVITE has to carry: an attended transfer (RFC 3891).
+        replaces: Option<Private<String>>,
+        /// The value of Referred-By (RFC 3892), which our INVITE repeats.
+        referred_by: Option<Private<String>>,
     },
     /// An answered call is over.
     Ended {
@@ -198,6 +214,10 @@ pub enum EndCause {
     NoAck,
     /// The peer no longer knows the call, or does not react: 481 or 408 to a request of ours.
     PeerGone(u16),
+    /// Nobody refreshed the session in time (RFC 4028); a BYE went out.
+    SessionExpired,
+    /// Another call took its place (RFC 3891); a BYE went out.
+    Replaced,
 }
 
 /// What an INVITE says about itself. All of it is private.
@@ -215,8 +235,21 @@ pub struct CallInfo {
     pub request_user: Private<String>,
     /// The Call-ID.
     pub call_id: Private<String>,
-    /// The URI of P-Asserted-Identity (RFC 3325), if present. Believe it only from a trusted trunk.
+    /// The URI of P-Asserted-Identity (RFC 3325), else of Remote-Party-ID for the calling party. Believe
+    /// it only from a trusted trunk.
     pub asserted_identity: Option<Private<String>>,
+    /// Privacy (RFC 3323): `id`, `user`, `header` ..., lower case. Not empty: the caller does not wish to
+    /// be named to others.
+    pub privacy: Vec<String>,
+    /// Who sent the call on, latest first: the entries of Diversion (RFC 5806) as they came, 16 at most.
+    pub diversion: Vec<Private<String>>,
+    /// The way the call took, oldest first: the entries of History-Info (RFC 7044), 16 at most.
+    pub history: Vec<Private<String>>,
+    /// Why it was sent (RFC 3326), if it says so.
+    pub reason: Option<Reason>,
+    /// Its X- headers and User-to-User (RFC 7433), name and value, in order: 16 at most, of 256 bytes
+    /// at most each; longer ones are left out.
+    pub headers: Vec<(String, Private<String>)>,
     /// User-Agent, if present.
     pub user_agent: Option<Private<String>>,
     /// The registration of ours that it came by: it asks for the Contact that only the registrar knows.
@@ -251,6 +284,7 @@ impl Event {
             | Self::Renegotiated { call, .. }
             | Self::RenegotiationFailed { call, .. }
             | Self::Info { call, .. }
+            | Self::Referred { call, .. }
             | Self::Transferred { call }
             | Self::TransferFailed { call, .. }
             | Self::Ended { call, .. } => Some(*call),
@@ -263,7 +297,10 @@ impl fmt::Debug for Event {
         let sdp = |s: &Option<Session>| if s.is_some() { " +sdp" } else { "" };
         let call = self.call().map_or(0, |c| c.0);
         match self {
-            Self::Incoming { offer, .. } => write!(f, "Incoming({call}{})", sdp(offer)),
+            Self::Incoming { offer, replaces: None, .. } => write!(f, "Incoming({call}{})", sdp(offer)),
+            Self::Incoming { offer, replaces: Some(old), .. } => {
+                write!(f, "Incoming({call}{}, replaces {})", sdp(offer), old.0)
+            }
             Self::Established { answer, .. } => write!(f, "Established({call}{})", sdp(answer)),
             Self::Cancelled { status, .. } => write!(f, "Cancelled({call}, {status})"),
             Self::Progress { status, sdp: s, fork: 0, .. } => write!(f, "Progress({call}, {status}{})", sdp(s)),
@@ -279,6 +316,9 @@ impl fmt::Debug for Event {
             Self::Renegotiated { answer, .. } => write!(f, "Renegotiated({call}{})", sdp(answer)),
             Self::RenegotiationFailed { status, .. } => write!(f, "RenegotiationFailed({call}, {status})"),
             Self::Info { .. } => write!(f, "Info({call})"),
+            Self::Referred { replaces, .. } => {
+                write!(f, "Referred({call}{})", if replaces.is_some() { " +replaces" } else { "" })
+            }
             Self::Transferred { .. } => write!(f, "Transferred({call})"),
             Self::TransferFailed { status, .. } => write!(f, "TransferFailed({call}, {status})"),
             Self::Ended { cause, .. } => write!(f, "Ended({call}, {cause:?})"),
@@ -314,7 +354,7 @@ pub enum CommandError {
     #[error("there is nowhere to send it")]
     NoTarget,
     /// The status is outside what the command may send.
-    #[error("the status must be a final failure, 300 to 699")]
+    #[error("the status is none that this command may send")]
     BadStatus,
 }
 

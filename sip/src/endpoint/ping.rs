@@ -40,7 +40,8 @@ impl Endpoint {
         let bytes = self.named(builder).finish();
         self.last_ping += 1;
         let purpose = Purpose::Ping(self.last_ping);
-        self.launch(now, Launch { method: "OPTIONS", outgoing, call: None, purpose, bytes, others: &[] });
+        let (method, call, others, has_more) = ("OPTIONS", None, [].as_slice(), false);
+        self.launch(now, Launch { method, outgoing, call, purpose, bytes, others, has_more });
         Ok(PingHandle(self.last_ping))
     }
 

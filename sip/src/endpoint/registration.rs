@@ -225,7 +225,8 @@ impl Endpoint {
         builder = builder.header(Name::Expires, &expires_s.to_string());
         let bytes = self.named(builder).finish();
         let purpose = Purpose::Register(id);
-        let launch = Launch { method: "REGISTER", outgoing, call: None, purpose, bytes, others: &[] };
+        let has_more = !state.is_leaving && state.failed_targets + 1 < request.targets.len();
+        let launch = Launch { method: "REGISTER", outgoing, call: None, purpose, bytes, others: &[], has_more };
         let is_sent = self.launch(now, launch).is_some();
         if let Some(state) = self.registrations.get_mut(&id) {
             state.due = None;

@@ -3,12 +3,12 @@
 use super::body::{self, Press};
 use super::call::Phase;
 
+use super::Endpoint;
 use super::event::{CallHandle, EndCause, Event};
 use super::reply::Reply;
 use super::table::{Entry, Key, Machine};
-use super::{ALLOW, Endpoint};
 use crate::header::{Request, reason, tokens};
-use crate::message::{Builder, Name};
+use crate::message::{Builder, Message, Name};
 use crate::method::Method;
 use crate::peer::Peer;
 use crate::private::Private;
@@ -49,7 +49,7 @@ impl Endpoint {
         let Some(entry) = self.table.get(tx) else { return };
         let last = match &entry.machine {
             Machine::InviteServer(machine) => machine.on_retransmit(),
-            Machine::RequestServer(machine) => Some(machine.on_retransmit()),
+            Machine::RequestServer(machine) => machine.on_retransmit(),
             _ => None,
         };
         if let Some(bytes) = last {
@@ -67,7 +67,11 @@ impl Endpoint {
                 self.answer_stateless(&asked, status);
             }
             // RFC 3261 15.1.2, RFC 6086 4.2.2, RFC 6665 4.1.3: these live in dialogs only.
-            Method::Bye | Method::Info | Method::Notify => self.answer_stateless(&asked, 481),
+            Method::Bye | Method::Info | Method::Notify | Method::Prack | Method::Update => {
+                self.answer_stateless(&asked, 481);
+            }
+            // A transfer without a call is nobody's to ask.
+            Method::Refer if self.config.follow_refer => self.answer_stateless(&asked, 403),
             Method::Other(_) => self.answer_stateless(&asked, 501),
             _ => self.answer_stateless(&asked, 405),
         }
@@ -77,6 +81,8 @@ impl Endpoint {
         let request = asked.request;
         match &request.method {
             Method::Invite | Method::Bye | Method::Options | Method::Info | Method::Notify => {}
+            Method::Prack | Method::Update => {}
+            Method::Refer if self.config.follow_refer => {}
             Method::Other(_) => return self.answer_stateless(&asked, 501),
             _ => return self.answer_stateless(&asked, 405),
         }
@@ -84,19 +90,23 @@ impl Endpoint {
         if let Some(status) = self.objection(&asked) {
             return self.answer_stateless(&asked, status);
         }
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let dialog = self.calls.get_mut(&id).and_then(|c| c.dialog_with(request.head.from.tag()));
+        let Some(dialog) = dialog else { return };
         // RFC 3261 12.2.2: out of order. The same number again is no retransmission either: that
         // would have found its transaction.
-        if call.dialog.remote_cseq.is_some_and(|last| request.head.cseq.number <= last) {
+        if dialog.remote_cseq.is_some_and(|last| request.head.cseq.number <= last) {
             return self.answer_stateless(&asked, 500);
         }
-        call.dialog.remote_cseq = Some(request.head.cseq.number);
-        call.dialog.heard_from(asked.from);
+        dialog.remote_cseq = Some(request.head.cseq.number);
+        dialog.heard_from(asked.from);
         match &request.method {
             Method::Invite => self.on_reinvite(now, id, asked),
             Method::Bye => self.on_bye(now, id, asked),
             Method::Info => self.on_info(now, id, asked),
             Method::Notify => self.on_notify(now, id, asked),
+            Method::Prack => self.on_prack(now, id, asked),
+            Method::Update => self.on_update(now, id, asked),
+            Method::Refer => self.on_refer(now, id, asked),
             _ => {
                 let builder = self.described(asked.reply.response(200, None), 200);
                 self.answer_once(now, &asked, builder.finish());
@@ -109,7 +119,8 @@ impl Endpoint {
     pub(super) fn find_call(&self, request: &Request<'_>) -> Option<u64> {
         let key = self.dialog_key(&request.head.call_id, request.head.to.tag()?);
         let id = *self.dialogs.get(&key)?;
-        self.calls.get(&id)?.dialog.matches(request.head.from.tag()).then_some(id)
+        let (call, tag) = (self.calls.get(&id)?, request.head.from.tag());
+        (call.dialog.matches(tag) || Self::is_early(call, tag)).then_some(id)
     }
 
     /// RFC 3261 8.2.2: a scheme or an extension we do not know.
@@ -117,9 +128,14 @@ impl Endpoint {
         if !matches!(asked.request.uri.scheme(), "sip" | "sips" | "tel") {
             return Some(416);
         }
-        let message = &asked.request.message;
-        let requires = message.all(Name::Require).any(|h| !tokens(&h.text()).is_empty());
-        requires.then_some(420)
+        (!self.unknown_extensions(&asked.request.message).is_empty()).then_some(420)
+    }
+
+    /// What a request requires and we do not speak.
+    fn unknown_extensions(&self, message: &Message<'_>) -> Vec<String> {
+        let required = message.all(Name::Require).map(|h| h.text().into_owned()).collect::<Vec<_>>();
+        let is_unknown = |t: &&str| !self.supported().iter().any(|s| s.eq_ignore_ascii_case(t));
+        required.iter().flat_map(|r| tokens(r)).filter(is_unknown).map(str::to_owned).collect()
     }
 
     /// An answer that leaves no memory (RFC 3261 8.2.7): the same request gets the same answer.
@@ -130,9 +146,8 @@ impl Endpoint {
         let mut builder = self.described(asked.reply.response(status, Some(&tag)), status);
         match status {
             420 => {
-                for header in asked.request.message.all(Name::Require) {
-                    builder = builder.raw(Name::Unsupported.as_str(), &header.value);
-                }
+                let unknown = self.unknown_extensions(&asked.request.message);
+                builder = builder.header(Name::Unsupported, &unknown.join(", "));
             }
             503 => {
                 let seconds = self.config.retry_after.as_secs().max(1);
@@ -147,7 +162,12 @@ impl Endpoint {
     pub(super) fn described(&self, builder: Builder, status: u16) -> Builder {
         let builder = self.signed(builder);
         match status {
-            200..=299 | 405 | 501 => builder.header(Name::Allow, ALLOW).header(Name::Accept, "application/sdp"),
+            200..=299 => {
+                let builder = builder.header(Name::Supported, &self.supported().join(", "));
+                builder.header(Name::Allow, self.allow()).header(Name::Accept, "application/sdp")
+            }
+            405 | 501 => builder.header(Name::Allow, self.allow()).header(Name::Accept, "application/sdp"),
+            422 => builder.header(Name::MinSe, &self.min_se_s().to_string()),
             406 | 415 | 488 => builder.header(Name::Accept, "application/sdp"),
             _ => builder,
         }
@@ -162,6 +182,10 @@ impl Endpoint {
     }
 
     fn on_bye(&mut self, now: Instant, id: u64, asked: Asked<'_, '_>) {
+        // RFC 3261 15: who is called does not end an early dialog that way.
+        if self.calls.get(&id).is_some_and(|c| matches!(c.phase, Phase::Calling(_))) {
+            return self.answer_stateless(&asked, 481);
+        }
         let bytes = self.signed(asked.reply.response(200, None)).finish();
         self.answer_once(now, &asked, bytes);
         let why = asked.request.message.header(Name::Reason).and_then(|h| reason(&h.text()));
@@ -174,6 +198,7 @@ impl Endpoint {
             Phase::Ending => {}
             _ => {
                 self.drop_their_reinvite(now, id, 487);
+                self.drop_referred(now, id, 487);
                 if !was_over {
                     self.left_for_transfer(id);
                     let cause = EndCause::RemoteHangup(why);

@@ -39,11 +39,13 @@ impl Endpoint {
                 Purpose::Invite => self.on_invite_response(now, tx, response),
                 Purpose::Reinvite => self.on_reinvite_response(now, tx, response),
                 Purpose::Refer => self.on_refer_response(now, tx, response),
+                Purpose::Update => self.on_update_response(now, tx, response),
+                Purpose::Notify => self.on_notify_response(tx, response),
                 Purpose::Bye if status >= 200 => self.end_of_bye(tx),
                 Purpose::Register(id) => self.on_register_response(now, id, response),
                 Purpose::Ping(id) if status >= 200 => self.pong(id, status),
                 Purpose::Abandoned | Purpose::Cancelled => self.on_abandoned_response(now, tx, response),
-                Purpose::Bye | Purpose::Ping(_) | Purpose::Aside | Purpose::Serve => {}
+                Purpose::Bye | Purpose::Ping(_) | Purpose::Prack | Purpose::Aside | Purpose::Serve => {}
             }
         }
         self.settle(tx);

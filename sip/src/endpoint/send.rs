@@ -26,13 +26,15 @@ pub(super) struct Launch<'a> {
     pub bytes: Vec<u8>,
     /// Where it goes if it cannot go there.
     pub others: &'a [Peer],
+    /// Its sender itself knows more places to try.
+    pub has_more: bool,
 }
 
 impl Endpoint {
     /// Sends a request and remembers it. `None`: there is no room; an INVITE did not go out then, anything
     /// else did, once.
     pub(super) fn launch(&mut self, now: Instant, launch: Launch<'_>) -> Option<u64> {
-        let Launch { method, mut outgoing, call, purpose, mut bytes, others } = launch;
+        let Launch { method, mut outgoing, call, purpose, mut bytes, others, has_more } = launch;
         let targets = std::iter::once(outgoing.peer).chain(others.iter().copied());
         let mut targets = self.roads(purpose, bytes.len(), targets);
         let to = targets.pop_front()?;
@@ -42,7 +44,7 @@ impl Endpoint {
         if is_moved || !authorization.is_empty() {
             bytes = self.renew(&bytes, &outgoing, is_moved, &authorization)?.1;
         }
-        let launch = Launch { method, outgoing, call, purpose, bytes: bytes.clone(), others };
+        let launch = Launch { method, outgoing, call, purpose, bytes: bytes.clone(), others, has_more };
         let entry = self.client_entry(now, launch, targets);
         let is_invite = matches!(entry.machine, Machine::InviteClient(_));
         let tx = self.remember(entry);
@@ -77,10 +79,15 @@ impl Endpoint {
     }
 
     fn client_entry(&self, now: Instant, launch: Launch<'_>, targets: VecDeque<Peer>) -> Entry {
-        let Launch { method, outgoing, call, purpose, bytes, .. } = launch;
+        let Launch { method, outgoing, call, purpose, bytes, has_more, .. } = launch;
         let transport = outgoing.peer.transport;
-        let within = if targets.is_empty() { T1_64 } else { self.config.target_within };
+        let within = if targets.is_empty() && !has_more { T1_64 } else { self.config.target_within };
         let machine = match method {
+            "INVITE" if purpose == Purpose::Reinvite => {
+                // A first INVITE is given up with its call; this one would stay in Proceeding for good.
+                let ends = now + self.config.answer_within;
+                Machine::InviteClient(InviteClient::new(now, transport, within).ending(ends))
+            }
             "INVITE" => Machine::InviteClient(InviteClient::new(now, transport, within)),
             _ => Machine::RequestClient(RequestClient::new(now, transport, within)),
         };
@@ -128,12 +135,15 @@ impl Endpoint {
         (outgoing.branch, outgoing.peer, outgoing.cseq) = (branch, to, cseq.unwrap_or(outgoing.cseq));
         let authorization = self.authorization(purpose, call, &request);
         let Some((method, bytes)) = self.renew(&request, &outgoing, is_moved, &authorization) else { return false };
-        let fresh = Launch { method: &method, outgoing, call, purpose, bytes: bytes.clone(), others: &[] };
+        let (others, has_more) = ([].as_slice(), false);
+        let fresh = Launch { method: &method, outgoing, call, purpose, bytes: bytes.clone(), others, has_more };
         let fresh = self.client_entry(now, fresh, targets);
         if purpose == Purpose::Invite
-            && let Some(Call { phase: Phase::Calling(calling), .. }) = call.and_then(|id| self.calls.get_mut(&id))
+            && let Some(Call { phase: Phase::Calling(calling), early, .. }) =
+                call.and_then(|id| self.calls.get_mut(&id))
         {
             calling.begin_again();
+            early.clear();
         }
         let Some(old) = self.table.replace(tx, fresh) else { return false };
         if let Some(at) = old.armed {

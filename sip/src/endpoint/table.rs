@@ -23,6 +23,12 @@ pub(super) enum Purpose {
     Reinvite,
     Bye,
     Refer,
+    /// What acknowledges a reliable provisional response.
+    Prack,
+    /// A refresh of the session.
+    Update,
+    /// What we tell about a transfer that we do.
+    Notify,
     /// CANCEL, and the BYE of a fork that nobody wants.
     Aside,
     /// An INVITE that was sent again elsewhere or under another number: what it still brings is not wanted.

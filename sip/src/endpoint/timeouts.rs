@@ -1,8 +1,7 @@
 //! What happens when a timer is due. It never reads a clock.
 
 use super::Endpoint;
-use super::call::{Cancel, Phase, RepeatStep};
-use super::called::RINGING_AGAIN;
+use super::call::{Cancel, Carrier, Phase, RepeatStep};
 use super::event::{CallHandle, EndCause, Event};
 use super::table::{Machine, Purpose};
 use std::time::Instant;
@@ -40,18 +39,25 @@ impl Endpoint {
     /// A request of ours gets no response: 408 where nobody answered in time, 503 where it could not be sent.
     pub(super) fn unanswered(&mut self, now: Instant, id: u64, status: u16) {
         let Some(entry) = self.table.get(id) else { return };
+        let cseq = entry.outgoing.as_ref().map(|o| o.cseq);
         match (entry.purpose, entry.call) {
             (Purpose::Invite, Some(call)) => {
+                self.drop_their_reinvite(now, call, 487);
                 self.fail_call(call, status);
                 self.remove_call(call);
             }
-            // 12.2.1.2: who does not answer is gone; who cannot be reached now may be heard again.
-            (Purpose::Reinvite, Some(call)) if status == 408 => self.peer_gone(now, call, status),
             (Purpose::Reinvite, Some(call)) => {
-                self.change_failed(call, status);
+                let ours = self.calls.get(&call).and_then(|c| c.ours.as_ref().map(|o| o.cseq));
+                match status {
+                    _ if ours.is_none() || ours != cseq => {}
+                    // 12.2.1.2: who does not answer is gone; who cannot be reached now may be heard again.
+                    408 => self.peer_gone(now, call, status),
+                    _ => self.change_failed(now, call, status, None),
+                }
                 self.arm(call);
             }
             (Purpose::Refer, Some(call)) => self.refer_unanswered(now, call, id, status),
+            (Purpose::Update, Some(call)) => self.update_unanswered(now, call, id, status),
             (Purpose::Bye, Some(call)) => self.remove_call(call),
             (Purpose::Register(registration), _) => self.register_failed(now, registration, status, None),
             (Purpose::Ping(ping), _) => self.pong(ping, status),
@@ -80,6 +86,8 @@ impl Endpoint {
         self.phase_due(now, id);
         self.reinvites_due(now, id);
         self.transfer_due(now, id);
+        self.referred_due(now, id);
+        self.session_due(now, id);
         self.arm(id);
     }
 
@@ -90,11 +98,9 @@ impl Endpoint {
                 let status = incoming.until.1;
                 self.refuse_incoming(now, id, status, None);
             }
-            Phase::Incoming(incoming) => {
-                if let Some((at, bytes)) = incoming.ringing.as_mut().filter(|(at, _)| now >= *at) {
-                    *at = now + RINGING_AGAIN;
-                    self.out.resend(incoming.reply.peer, bytes.clone());
-                }
+            Phase::Incoming(_) => {
+                self.ringing_due(now, id);
+                self.reliable_due(now, id);
             }
             Phase::Calling(calling) if now >= calling.until => {
                 if calling.cancel == Cancel::Sent {
@@ -113,14 +119,20 @@ impl Endpoint {
 
     fn reinvites_due(&mut self, now: Instant, id: u64) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.theirs.as_ref().is_some_and(|t| now >= t.until) {
-            self.drop_their_reinvite(now, id, 480);
-            self.out.event(Event::RenegotiationFailed { call: CallHandle(id), status: 480 });
+        if let Some(theirs) = call.theirs.as_ref().filter(|t| now >= t.until) {
+            // RFC 3311 5.2: 504 where nobody decides in time.
+            let status = if theirs.carrier == Carrier::Invite { 480 } else { 504 };
+            self.drop_their_reinvite(now, id, status);
+            self.out.event(Event::RenegotiationFailed { call: CallHandle(id), status });
         }
         let Some(call) = self.calls.get_mut(&id).filter(|c| c.may_offer()) else { return };
         let Some(ours) = call.ours.as_mut().filter(|o| o.again_at.is_some_and(|at| now >= at)) else { return };
-        let sdp = std::mem::take(&mut ours.sdp);
-        if self.offer_change(now, id, sdp).is_err() {
+        let (sdp, is_refresh) = (std::mem::take(&mut ours.sdp), ours.is_refresh);
+        if self.offer_change(now, id, sdp).is_ok() {
+            if let Some(ours) = self.calls.get_mut(&id).and_then(|c| c.ours.as_mut()) {
+                ours.is_refresh = is_refresh;
+            }
+        } else {
             if let Some(call) = self.calls.get_mut(&id) {
                 call.ours = None;
             }

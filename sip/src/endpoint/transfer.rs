@@ -1,13 +1,16 @@
-//! Blind transfer by us: REFER and the NOTIFYs that tell its outcome (RFC 3515, RFC 6665). It never follows a REFER of others.
+//! Transfer by us, blind and attended: REFER and the NOTIFYs that tell its outcome (RFC 3515, 3891, 4488, 6665). It never follows a REFER of others.
 
+use super::Endpoint;
 use super::body::{self, BadFragment};
 use super::call::Phase;
 use super::event::{CallHandle, CommandError, Event};
+use super::referred::is_false;
+use super::replaces::replaces_value;
 use super::requests::Asked;
 use super::table::Purpose;
-use super::{ALLOW, Endpoint};
 use crate::header::{Response, token_params};
 use crate::message::{Message, Name};
+use crate::text::escape_header;
 use crate::transaction::T1_64;
 use crate::uri::Uri;
 use std::time::Instant;
@@ -63,6 +66,8 @@ impl Endpoint {
     /// Asks the peer of an answered call to call `target` instead of us (RFC 3515, blind transfer);
     /// [`Event::Transferred`] or [`Event::TransferFailed`] tells what became of it.
     ///
+    /// Where `refer_sub` is off and the peer agrees to do without NOTIFYs, its 2xx counts as the transfer.
+    ///
     /// `target` is a sip:, sips: or tel: URI by itself, without brackets; what may not stand in one is
     /// escaped (`#` in a sip: URI: `%23`). URI headers and a `method` parameter are refused, for the
     /// peer would act upon them.
@@ -72,6 +77,35 @@ impl Endpoint {
     /// `NoSuchCall`. Nothing was sent then.
     pub fn refer(&mut self, now: Instant, call: CallHandle, target: &str) -> Result<(), CommandError> {
         let target = transfer_target(target).ok_or(CommandError::BadUri)?;
+        self.send_refer(now, call, target.as_str(), None)
+    }
+
+    /// Asks the peer of an answered call to take our place in another answered call: an attended
+    /// transfer (RFC 5589 7.3). The peer calls the other's peer with a Replaces header (RFC 3891), upon
+    /// which that one hangs `other` up; otherwise as [`Endpoint::refer`].
+    ///
+    /// # Errors
+    /// As [`Endpoint::refer`]; `WrongState` also where `other` is the same call or not answered, or its
+    /// peer gave no tag; `BadUri`: its peer's Contact is none that can be written into a REFER.
+    pub fn refer_to_call(&mut self, now: Instant, call: CallHandle, other: CallHandle) -> Result<(), CommandError> {
+        let old = self.live(other)?;
+        if call == other || !matches!(old.phase, Phase::Established) {
+            return Err(CommandError::WrongState);
+        }
+        let replaces = replaces_value(old).ok_or(CommandError::WrongState)?;
+        let target = old.dialog.target().split('?').next().unwrap_or_default();
+        let target = transfer_target(target).filter(|t| t.sip().is_some()).ok_or(CommandError::BadUri)?;
+        self.send_refer(now, call, target.as_str(), Some(&replaces))
+    }
+
+    /// `replaces`: the header that the peer's INVITE has to carry.
+    fn send_refer(
+        &mut self,
+        now: Instant,
+        call: CallHandle,
+        target: &str,
+        replaces: Option<&str>,
+    ) -> Result<(), CommandError> {
         let id = call.0;
         let state = self.live(call)?;
         if !matches!(state.phase, Phase::Established) || state.transfer.as_ref().is_some_and(Transfer::is_open) {
@@ -87,12 +121,22 @@ impl Endpoint {
         let referrer = state.dialog.local_uri().map(|uri| format!("<{uri}>"));
         let contact = self.contact(outgoing.peer);
         let referrer = referrer.unwrap_or_else(|| contact.clone());
-        let builder = outgoing
+        let headers = replaces.map(|r| format!("?Replaces={}", escape_header(r))).unwrap_or_default();
+        let mut builder = outgoing
             .builder("REFER", self.local(outgoing.peer))
             .header(Name::Contact, &contact)
-            .header(Name::ReferTo, &format!("<{}>", target.as_str()))
+            .header(Name::ReferTo, &format!("<{target}{headers}>"))
             .header(Name::ReferredBy, &referrer)
-            .header(Name::Allow, ALLOW);
+            .header(Name::Allow, self.allow());
+        let mut supported = Vec::from_iter(replaces.map(|_| "replaces"));
+        if !self.config.refer_sub {
+            // RFC 4488 4: both, or the peer is free to subscribe us.
+            supported.push("norefersub");
+            builder = builder.header(Name::ReferSub, "false");
+        }
+        if !supported.is_empty() {
+            builder = builder.header(Name::Supported, &supported.join(", "));
+        }
         let bytes = self.named(builder).finish();
         let tx = self.send_built(now, "REFER", &outgoing, Some(id), Purpose::Refer, bytes);
         let tx = tx.ok_or(CommandError::Full)?;
@@ -111,6 +155,11 @@ impl Endpoint {
                 call.dialog.refresh_target(&response.head);
                 if let Some(transfer) = call.transfer.as_mut().filter(|t| t.stage == Stage::Asked) {
                     transfer.stage = Stage::Accepted;
+                }
+                let agreed = response.message.header(Name::ReferSub);
+                if !self.config.refer_sub && agreed.is_some_and(|h| is_false(&h.text())) {
+                    // RFC 4488 4: no NOTIFY will come.
+                    self.conclude(id, Ok(()));
                 }
             }
             // A NOTIFY has shown that the REFER arrived: some hop lost the answer, no more.

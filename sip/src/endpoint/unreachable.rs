@@ -42,7 +42,9 @@ impl Endpoint {
         let repeat = repeat.filter(|r| is_same(r.to, entry.peer));
         let last = match &entry.machine {
             Machine::InviteServer(machine) => machine.on_retransmit(),
-            Machine::RequestServer(machine) => Some(machine.on_retransmit()),
+            // Nothing is said so far; what will be goes where it can (18.2.2).
+            Machine::RequestServer(machine) if machine.on_retransmit().is_none() => return,
+            Machine::RequestServer(machine) => machine.on_retransmit(),
             _ => return,
         };
         let Some(bytes) = last.map(<[u8]>::to_vec).or_else(|| repeat.as_ref().map(|r| r.bytes.clone())) else { return };

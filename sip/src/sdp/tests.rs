@@ -115,6 +115,66 @@ fn directions_and_hold() {
 }
 
 #[test]
+fn the_old_hold_and_each_direction() {
+    for (address, direction, is_hold, ours) in [
+        ("IP4 0.0.0.0", "sendrecv", true, Direction::RecvOnly),
+        ("IP4 0.0.0.0", "sendonly", true, Direction::RecvOnly),
+        ("IP4 0.0.0.0", "recvonly", true, Direction::Inactive),
+        ("IP4 0.0.0.0", "inactive", true, Direction::Inactive),
+        ("IP6 ::", "sendrecv", true, Direction::RecvOnly),
+        ("IP4 192.0.2.10", "recvonly", false, Direction::SendOnly),
+    ] {
+        let text = format!("v=0\r\nc=IN {address}\r\nm=audio 4000 RTP/AVP 0\r\na={direction}\r\n");
+        let offer = parse(&text).unwrap();
+        assert_eq!((offer.is_hold(), answer(&offer, &local()).unwrap().direction), (is_hold, ours), "{text}");
+    }
+    // Nobody gets more than was offered, whatever the answer claims.
+    for (ours, theirs, agreed) in [
+        (Direction::SendOnly, "sendrecv", Direction::SendOnly),
+        (Direction::SendOnly, "recvonly", Direction::SendOnly),
+        (Direction::SendOnly, "sendonly", Direction::Inactive),
+        (Direction::Inactive, "sendrecv", Direction::Inactive),
+        (Direction::RecvOnly, "sendonly", Direction::RecvOnly),
+        (Direction::SendRecv, "inactive", Direction::Inactive),
+    ] {
+        let text = format!("v=0\r\nc=IN IP4 192.0.2.10\r\nm=audio 4000 RTP/AVP 0\r\na={theirs}\r\n");
+        let local = LocalMedia { direction: ours, ..local() };
+        assert!(offer(&local).contains(&format!("a={}\r\n", ours.name())));
+        assert_eq!(accept(&local, &parse(&text).unwrap()).unwrap().direction, agreed, "{ours:?} {theirs}");
+    }
+}
+
+/// No SRTP here: what demands it is refused whatever its keys are, and what only allows it goes on without.
+#[test]
+fn keys_are_not_read() {
+    let key = "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+    for crypto in [
+        format!("1 AES_CM_128_HMAC_SHA1_80 {key}"),
+        "1 AES_CM_128_HMAC_SHA1_80 inline:c2hvcnQ=".to_owned(),
+        "1 AES_CM_128_HMAC_SHA1_80 inline:!!!!".to_owned(),
+        "1 AES_CM_128_HMAC_SHA1_80 inline:".to_owned(),
+        "1 AES_CM_128_HMAC_SHA1_80".to_owned(),
+        format!("x UNKNOWN {key}|2^99999999999|1:99"),
+        format!("1 AES_CM_128_HMAC_SHA1_80 {key}{}", "A".repeat(4000)),
+        String::new(),
+    ] {
+        for protocol in ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"] {
+            check(&format!("c=IN IP4 192.0.2.10\nm=audio 4000 {protocol} 0\na=crypto:{crypto}"), "NoAudio");
+        }
+        check("c=IN IP4 192.0.2.10\nm=audio 4000 RTP/SAVP 0", "NoAudio");
+        check(
+            &format!("c=IN IP4 192.0.2.10\nm=audio 4000 RTP/AVP 0\na=crypto:{crypto}\na=crypto:{crypto}"),
+            "t=0 0\nm=audio 40000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=ptime:20\na=sendrecv",
+        );
+        // Both ways offered: the one we know.
+        check(
+            &format!("c=IN IP4 192.0.2.10\nm=audio 4000 RTP/SAVP 0\na=crypto:{crypto}\nm=audio 4002 RTP/AVP 0"),
+            "t=0 0\nm=audio 0 RTP/SAVP 0\nm=audio 40000 RTP/AVP 0\na=rtpmap:0 PCMU/8000\na=ptime:20\na=sendrecv",
+        );
+    }
+}
+
+#[test]
 fn addresses() {
     // media lines, RTP, RTCP
     for (media, rtp, rtcp) in [

@@ -26,7 +26,7 @@ enum State {
         interval: Duration,
         until: Instant,
     },
-    /// INVITE: no timer runs, the caller bounds it, unless it is abandoned. Others: still retransmitting every T2.
+    /// INVITE: no timer runs, the caller bounds it, unless it `ends`. Others: still retransmitting every T2.
     Proceeding {
         resend_at: Option<Instant>,
         until: Option<Instant>,
@@ -47,7 +47,7 @@ enum State {
 pub(crate) struct InviteClient {
     state: State,
     transport: Transport,
-    /// When an abandoned one ends, whatever was heard.
+    /// When it ends without a final response, whatever else was heard.
     ends: Option<Instant>,
 }
 
@@ -55,6 +55,12 @@ impl InviteClient {
     /// The request was just sent; `within`: how long nobody may answer.
     pub fn new(now: Instant, transport: Transport, within: Duration) -> Self {
         Self { state: calling(now, transport, within), transport, ends: None }
+    }
+
+    /// Where no caller bounds it.
+    pub const fn ending(mut self, at: Instant) -> Self {
+        self.ends = Some(at);
+        self
     }
 
     /// Nobody waits for it any more, so nothing is sent again; but what it was sent to may answer late.

@@ -110,22 +110,37 @@ impl InviteServer {
     }
 }
 
-/// RFC 3261 17.2.2, answered at once: we have no request but INVITE that waits for anybody.
+/// RFC 3261 17.2.2.
 #[derive(Debug)]
 pub(crate) struct RequestServer {
     state: State,
+    transport: Transport,
     last: Vec<u8>,
 }
 
 impl RequestServer {
     /// With its final response.
     pub fn new(now: Instant, last: Vec<u8>, transport: Transport) -> Self {
-        Self { state: State::Answered { until: now + unless_reliable(transport, T1_64) }, last }
+        Self { state: State::Answered { until: now + unless_reliable(transport, T1_64) }, transport, last }
     }
 
-    /// The response again.
-    pub fn on_retransmit(&self) -> &[u8] {
-        &self.last
+    /// Its user has to think. No 100 is sent meanwhile (RFC 4320 4.1).
+    pub const fn waiting(transport: Transport) -> Self {
+        Self { state: State::Open, transport, last: Vec::new() }
+    }
+
+    /// The response again. `None`: there is none so far.
+    pub fn on_retransmit(&self) -> Option<&[u8]> {
+        (self.state != State::Open).then_some(&self.last)
+    }
+
+    /// Its user sends the final response; false: too late, do not send.
+    pub fn on_response(&mut self, now: Instant, bytes: &[u8]) -> bool {
+        if self.state != State::Open {
+            return false;
+        }
+        *self = Self::new(now, bytes.to_vec(), self.transport);
+        true
     }
 
     pub fn on_timeout(&mut self, now: Instant) {

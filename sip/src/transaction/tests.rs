@@ -138,11 +138,16 @@ fn timer_l_and_timer_j() {
     assert!(machine.on_timeout(t0 + T1_64).is_none());
     assert!(machine.is_terminated());
     let mut machine = RequestServer::new(t0, b"200".to_vec(), Transport::Udp);
-    assert_eq!(machine.on_retransmit(), b"200");
+    assert_eq!(machine.on_retransmit(), Some(&b"200"[..]));
     machine.on_timeout(t0 + ms(31_999));
     assert!(!machine.is_terminated());
     machine.on_timeout(t0 + T1_64);
     assert!(machine.is_terminated());
+    // While its user thinks, copies are absorbed and no timer runs; it answers once.
+    let mut machine = RequestServer::waiting(Transport::Udp);
+    assert_eq!((machine.on_retransmit(), machine.deadline()), (None, None));
+    assert!(machine.on_response(t0, b"200") && !machine.on_response(t0, b"488"));
+    assert_eq!((machine.on_retransmit(), machine.deadline()), (Some(&b"200"[..]), Some(t0 + T1_64)));
 }
 
 /// A driver that comes late sends once, not once for every time it missed.

@@ -58,7 +58,7 @@ pub struct Stage {
     pub register: RegisterRequest,
     since: Instant,
     transcript: Vec<String>,
-    call: Option<CallHandle>,
+    pub call: Option<CallHandle>,
     pub registration: Option<RegistrationHandle>,
     /// All that came out, newest last.
     pub sent: Vec<(Peer, Vec<u8>)>,
@@ -187,6 +187,8 @@ impl Stage {
             "answer" => e.answer(now, call.unwrap(), SDP),
             "ring" => e.ring(now, call.unwrap()),
             "reject" => e.reject(now, call.unwrap(), words[1].parse().unwrap(), None),
+            "accept" => e.accept_reinvite(now, call.unwrap(), SDP),
+            "refuse" => e.reject_reinvite(now, call.unwrap(), words[1].parse().unwrap()),
             "reinvite" => e.reinvite(now, call.unwrap(), self.invite.sdp.as_deref().unwrap_or(SDP)),
             "refer" => e.refer(now, call.unwrap(), "sip:carol@192.0.2.20"),
             "acknowledge" => e.acknowledge(now, call.unwrap(), self.invite.sdp.as_deref().unwrap_or(SDP)),
@@ -265,6 +267,7 @@ impl Stage {
             let stale = if *kind == "challenge-stale" { ", stale=true" } else { "" };
             let _ = write!(out, "{name}: {CHALLENGE}{}\", qop=\"auth\"{stale}\r\n", self.nonces);
         }
+        out.push_str(&super::more_headers(words));
         let body = if words.contains(&"sdp") { SDP } else { "" };
         if !body.is_empty() {
             out.push_str("Content-Type: application/sdp\r\n");

@@ -3,11 +3,13 @@
 
 use sip::message::{self, Message, Name, StartLine};
 use sip::{CallHandle, Endpoint, EndpointConfig, InviteRequest, Output, Peer, Reason};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub mod client;
+pub mod world;
 
 pub const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
@@ -40,8 +42,14 @@ pub fn check(script: &str) {
 }
 
 pub fn check_with(config: EndpointConfig, script: &str) {
+    check_shown(config, &[], script);
+}
+
+/// With more of what comes out in the transcript: headers by name, and `sdp` where there is one.
+pub fn check_shown(config: EndpointConfig, shown: &[&'static str], script: &str) {
     let lines: Vec<&str> = script.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     let mut stage = Stage::new(config);
+    stage.shown = shown.to_vec();
     for line in lines.iter().filter(|l| is_input(l)) {
         stage.play(line);
     }
@@ -68,6 +76,8 @@ pub struct Stage {
     pub transcript: Vec<String>,
     call: Option<CallHandle>,
     call_id: String,
+    /// Our tags of other calls, by Call-ID.
+    tags: BTreeMap<String, String>,
     /// Ours, as the peer learnt it.
     our_tag: Option<String>,
     peer_tag: String,
@@ -80,6 +90,11 @@ pub struct Stage {
     /// Requests of ours that came out, newest last.
     pub requests: Vec<Vec<u8>>,
     pub responses: Vec<Vec<u8>>,
+    shown: Vec<&'static str>,
+    /// Every call that was heard of.
+    calls: BTreeSet<CallHandle>,
+    /// RSeq and CSeq of our newest reliable response, and RSeq of the first.
+    rack: Option<(u32, u32, u32)>,
 }
 
 impl Stage {
@@ -92,6 +107,7 @@ impl Stage {
             transcript: Vec::new(),
             call: None,
             call_id: "c1".to_owned(),
+            tags: BTreeMap::new(),
             our_tag: None,
             peer_tag: "pt".to_owned(),
             cseq: 0,
@@ -101,6 +117,9 @@ impl Stage {
             ok_cseq: 1,
             requests: Vec::new(),
             responses: Vec::new(),
+            shown: Vec::new(),
+            calls: BTreeSet::new(),
+            rack: None,
         }
     }
 
@@ -133,6 +152,14 @@ impl Stage {
         self.endpoint.handle(self.now, Peer::udp(peer()), bytes);
     }
 
+    /// Whatever is still there is not wanted any more.
+    pub fn hang_up_all(&mut self) {
+        for call in std::mem::take(&mut self.calls) {
+            let _ = self.endpoint.hangup(self.now, call, None);
+        }
+        self.drain();
+    }
+
     fn command(&mut self, words: &str) {
         let words: Vec<&str> = words.split(' ').collect();
         let call = self.call;
@@ -140,6 +167,8 @@ impl Stage {
         let (e, now) = (&mut self.endpoint, self.now);
         let result = match words[0] {
             "ring" => e.ring(now, call.unwrap()),
+            // `progress 183 sdp`
+            "progress" => e.progress(now, call.unwrap(), status, words.get(2).map(|_| SDP)),
             "answer" => e.answer(now, call.unwrap(), SDP),
             "reject" => {
                 let after = words.get(2).map(|w| Duration::from_millis(millis(w)));
@@ -153,8 +182,14 @@ impl Stage {
             "accept" => e.accept_reinvite(now, call.unwrap(), SDP),
             "refuse" => e.reject_reinvite(now, call.unwrap(), status),
             "reinvite" => e.reinvite(now, call.unwrap(), SDP),
+            "accept_refer" => e.accept_refer(now, call.unwrap()),
+            "reject_refer" => e.reject_refer(now, call.unwrap(), status),
+            "refer_progress" => e.refer_progress(now, call.unwrap(), status),
             "refer" => e.refer(now, call.unwrap(), words.get(1).unwrap_or(&TARGET)),
-            "invite" => e.invite(now, invite_request()).map(|c| self.call = Some(c)),
+            "invite" => e.invite(now, invite_request()).map(|c| {
+                self.call = Some(c);
+                self.calls.insert(c);
+            }),
             other => panic!("unknown command {other}"),
         };
         if let Err(error) = result {
@@ -163,7 +198,7 @@ impl Stage {
     }
 
     /// `INVITE`, `INVITE require=x`, `ACK`, `again`, `200 INVITE`, `200 INVITE tag=other` ...
-    fn peer_message(&mut self, words: &str) -> Vec<u8> {
+    pub fn peer_message(&mut self, words: &str) -> Vec<u8> {
         let mut words = words.split(' ');
         let first = words.next().unwrap();
         let options: Vec<&str> = words.collect();
@@ -201,9 +236,10 @@ impl Stage {
         let cseq = option("cseq").map_or(cseq, |c| c.parse().unwrap());
         let branch = option("branch").map_or(format!("z9hG4bKp{}", self.branches), str::to_owned);
         let inside = !matches!(name, "INVITE" | "CANCEL") && !options.contains(&"outside");
+        let other = option("call").filter(|c| *c != self.call_id).and_then(|c| self.tags.get(c));
         let to_tag = match option("to") {
             Some(tag) => format!(";tag={tag}"),
-            None => self.our_tag.as_ref().filter(|_| inside).map(|t| format!(";tag={t}")).unwrap_or_default(),
+            None => other.or(self.our_tag.as_ref()).filter(|_| inside).map(|t| format!(";tag={t}")).unwrap_or_default(),
         };
         let call_id = option("call").unwrap_or(&self.call_id).to_owned();
         let uri = option("uri").unwrap_or("sip:agent@192.0.2.1");
@@ -220,6 +256,13 @@ impl Stage {
                 let _ = write!(text, "{header}: {value}\r\n");
             }
         }
+        if name == "PRACK" {
+            let (rseq, cseq, _) = self.rack.unwrap_or((1, 1, 1));
+            let rack = option("rack").map_or(format!("{rseq} {cseq} INVITE"), |r| r.replace('_', " "));
+            let _ = write!(text, "RAck: {rack}\r\n");
+        }
+        // `OURS`: our tag, as a Replaces header needs it.
+        text.push_str(&more_headers(options).replace("OURS", self.our_tag.as_deref().unwrap_or("none")));
         if name == "NOTIFY" {
             for (key, header, usual) in [("event", "Event", "refer"), ("state", "Subscription-State", "active")] {
                 let value = option(key).unwrap_or(usual);
@@ -228,7 +271,7 @@ impl Stage {
         }
         let (kind, body) = match name {
             "INVITE" | "REINVITE" if !options.contains(&"noffer") => ("application/sdp", SDP.to_owned()),
-            "ACK" if options.contains(&"sdp") => ("application/sdp", SDP.to_owned()),
+            "ACK" | "UPDATE" | "PRACK" if options.contains(&"sdp") => ("application/sdp", SDP.to_owned()),
             "INFO" => ("application/dtmf-relay", format!("Signal={}\r\nDuration=100\r\n", options[0])),
             // `NOTIFY 200`, or any bytes: `NOTIFY body=SIP/2.0_x`; `_` is a space.
             "NOTIFY" => ("message/sipfrag;version=2.0", notify_body(options)),
@@ -268,6 +311,7 @@ impl Stage {
         if let Some(value) = options.iter().find_map(|o| o.strip_prefix("retry=")) {
             let _ = write!(out, "Retry-After: {value}\r\n");
         }
+        out.push_str(&more_headers(options));
         let body = if sdp { SDP } else { "" };
         if sdp {
             out.push_str("Content-Type: application/sdp\r\n");
@@ -283,6 +327,7 @@ impl Stage {
                 Output::Banned(_) => "! Banned".to_owned(),
                 Output::Event(event) => {
                     self.call = event.call();
+                    self.calls.extend(event.call());
                     format!("! {event:?}")
                 }
                 Output::Send { bytes, .. } => self.sent(bytes),
@@ -303,6 +348,7 @@ impl Stage {
                 let _ = write!(label, " {}: {value}", name.as_str());
             }
         }
+        self.show(&parsed, &mut label);
         if parsed.is_request() {
             self.requests.push(bytes.to_vec());
             self.call_id = header(Name::CallId).unwrap();
@@ -313,10 +359,42 @@ impl Stage {
             let tag = header(Name::To).and_then(|f| f.split_once(";tag=").map(|(_, t)| t.to_owned()));
             if dialog && self.our_tag.is_none() {
                 self.our_tag = tag;
+            } else if let Some(tag) = tag.filter(|_| !dialog) {
+                self.tags.insert(header(Name::CallId).unwrap(), tag);
             }
         }
         label
     }
+
+    /// The headers this script wants to see. RSeq counts from the first, which nobody can guess.
+    fn show(&mut self, parsed: &Message<'_>, label: &mut String) {
+        let text = |name: &str| parsed.headers.iter().find(|h| h.name == name).map(|h| h.text().into_owned());
+        if let Some(rseq) = text("RSeq").map(|t| t.parse().unwrap()) {
+            let cseq = text("CSeq").unwrap().split(' ').next().unwrap().parse().unwrap();
+            let first = self.rack.map_or(rseq, |(_, _, first)| first);
+            self.rack = Some((rseq, cseq, first));
+        }
+        for name in &self.shown {
+            match (*name, text(name)) {
+                ("sdp", _) if parsed.body.starts_with(b"v=0") => label.push_str(" +sdp"),
+                ("body", _) => label.push_str(&format!(" {}", String::from_utf8_lossy(parsed.body).trim_end())),
+                ("RSeq", Some(_)) => {
+                    let (rseq, _, first) = self.rack.unwrap();
+                    let _ = write!(label, " RSeq: +{}", rseq - first);
+                }
+                (_, Some(value)) => {
+                    let _ = write!(label, " {name}: {value}");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `+Name=value` is a header; `_` in the value is a space.
+pub fn more_headers(options: &[&str]) -> String {
+    let pairs = options.iter().filter_map(|o| o.strip_prefix('+')?.split_once('='));
+    pairs.map(|(name, value)| format!("{name}: {}\r\n", value.replace('_', " "))).collect()
 }
 
 fn notify_body(options: &[&str]) -> String {
