@@ -1,10 +1,25 @@
 //! TOML and environment to a `Config`. An unknown key or an impossible pair fails here, at start,
 //! with the key, the line and what is allowed; nothing later re-checks. It never opens a socket.
 
+mod check;
+mod route;
+mod sip;
+#[cfg(test)]
+mod tests;
+mod trunk;
+mod values;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use route::Route;
+pub use sip::{Sip, Strangers};
+pub use trunk::{Password, PasswordError, Register, Trunk};
+pub use values::{Network, Pattern, Prefix, Server, is_number};
+
+use check::{Problem, wrong};
 
 /// Environment overrides start with this: `DAUYS__SIP__BIND=0.0.0.0:5060` sets `[sip] bind`.
 pub const ENV_PREFIX: &str = "DAUYS__";
@@ -43,15 +58,13 @@ pub struct Config {
     /// Agents; a call goes to the first whose `numbers` holds the called user part, or has none.
     #[serde(rename = "agent")]
     pub agents: Vec<AgentRef>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sip {
-    /// UDP address to answer on.
-    pub bind: SocketAddr,
-    /// Address written into Contact and SDP where `bind` is a wildcard or behind NAT.
-    pub advertised: Option<std::net::IpAddr>,
+    #[serde(default, rename = "trunk")]
+    pub trunks: Vec<Trunk>,
+    #[serde(default, rename = "register")]
+    pub registers: Vec<Register>,
+    /// Asked before `numbers`; the first that matches decides.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<Route>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -67,6 +80,8 @@ pub struct Rtp {
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     pub bind: SocketAddr,
+    /// Name of the environment variable with the token that may order calls; without one only this machine may.
+    pub token_env: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -148,11 +163,6 @@ fn llm_timeout_ms() -> u32 {
     4000
 }
 
-impl Default for Sip {
-    fn default() -> Self {
-        Self { bind: ([127, 0, 0, 1], 5060).into(), advertised: None }
-    }
-}
 impl Default for Rtp {
     fn default() -> Self {
         Self { ports: (20_000, 20_998), shards: 1 }
@@ -160,7 +170,7 @@ impl Default for Rtp {
 }
 impl Default for Http {
     fn default() -> Self {
-        Self { bind: ([127, 0, 0, 1], 8080).into() }
+        Self { bind: ([127, 0, 0, 1], 8080).into(), token_env: None }
     }
 }
 impl Default for Calls {
@@ -208,18 +218,49 @@ impl Config {
         for agent in &mut config.agents {
             agent.file = folder.join(&agent.file);
         }
-        config.check(path, text)?;
+        config.sip.anchor(folder);
+        config.trunks.iter_mut().for_each(|t| t.anchor(folder));
+        config.registers.iter_mut().for_each(|r| r.anchor(folder));
+        config.check().map_err(|Problem { place, key, problem }| ConfigError::Value {
+            path: path.into(),
+            key,
+            line: place.line(text, key),
+            problem,
+        })?;
         Ok(config)
     }
 
-    fn check(&self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let wrong = |key: &'static str, problem: String| {
-            let line = line_of(text, key);
-            Err(ConfigError::Value { path: path.into(), key, line, problem })
-        };
+    /// What happens to calls that come through no trunk. As configured; by default they are answered on
+    /// loopback and where there is no trunk, and refused where the calls of a trunk are what is waited for.
+    pub fn strangers(&self) -> Strangers {
+        let open = self.sip.listeners().iter().all(|l| l.address.ip().is_loopback()) || !self.has_trunks();
+        self.sip.strangers.unwrap_or(if open { Strangers::Answer } else { Strangers::Refuse })
+    }
+
+    /// Of trunks and registrations, which calls come through alike.
+    pub fn trunk_names(&self) -> impl Iterator<Item = &str> {
+        self.trunks.iter().map(|t| t.name.as_str()).chain(self.registers.iter().map(|r| r.name.as_str()))
+    }
+
+    fn has_trunks(&self) -> bool {
+        self.trunk_names().next().is_some()
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        self.check_sections()?;
+        self.sip.check()?;
+        if self.sip.strangers == Some(Strangers::Refuse) && !self.has_trunks() {
+            return wrong("sip", "strangers", "refuses everybody: there is no [[trunk]] and no [[register]]");
+        }
+        trunk::check(&self.trunks, &self.registers, &self.sip)?;
+        route::check(&self.routes, &self.agents, &self.trunk_names().collect::<Vec<_>>())
+    }
+
+    fn check_sections(&self) -> Result<(), Problem> {
         let (first, last) = self.rtp.ports;
         if first < 1024 || first % 2 != 0 || last % 2 != 0 || last < first {
             return wrong(
+                "rtp",
                 "ports",
                 format!("is [{first}, {last}]; it takes two even ports from 1024 up, first <= last"),
             );
@@ -227,40 +268,39 @@ impl Config {
         let room = usize::from((last - first) / 2 + 1);
         if room < self.calls.max {
             return wrong(
+                "rtp",
                 "ports",
                 format!("has room for {room} calls but `calls.max` is {}; widen it or lower `max`", self.calls.max),
             );
         }
         if self.calls.max == 0 {
-            return wrong("max", "is 0; it takes 1 or more calls".into());
+            return wrong("calls", "max", "is 0; it takes 1 or more calls");
         }
         if self.calls.silence_ms < 1000 {
-            return wrong("silence_ms", format!("is {}; it takes 1000 or more", self.calls.silence_ms));
+            return wrong("calls", "silence_ms", format!("is {}; it takes 1000 or more", self.calls.silence_ms));
         }
         if self.calls.duration_s_max < 10 {
-            return wrong("duration_s_max", format!("is {}; it takes 10 or more", self.calls.duration_s_max));
+            return wrong("calls", "duration_s_max", format!("is {}; it takes 10 or more", self.calls.duration_s_max));
         }
         if self.rtp.shards == 0 || self.rtp.shards > 256 {
-            return wrong("shards", format!("is {}; it takes 1 to 256", self.rtp.shards));
+            return wrong("rtp", "shards", format!("is {}; it takes 1 to 256", self.rtp.shards));
         }
         if self.agents.is_empty() {
-            return wrong("agent", "is empty; add [[agent]] with file = \"agents/front-desk.toml\"".into());
+            return wrong("agent", "agent", "is empty; add [[agent]] with file = \"agents/front-desk.toml\"");
         }
         let t = &self.turn;
         if !(t.draft_ms <= t.finished_ms && t.finished_ms <= t.unsure_ms && t.unsure_ms <= t.unfinished_ms) {
-            return wrong("turn", "needs draft_ms <= finished_ms <= unsure_ms <= unfinished_ms".into());
+            return wrong("turn", "turn", "needs draft_ms <= finished_ms <= unsure_ms <= unfinished_ms");
         }
         if t.duck_ms > t.interrupt_ms {
-            return wrong("duck_ms", "must not be above interrupt_ms".into());
+            return wrong("turn", "duck_ms", "must not be above interrupt_ms");
         }
         if self.llm.as_ref().is_some_and(|l| !l.remote && !is_local(&l.url)) {
             return wrong(
+                "llm",
                 "url",
-                "is not this machine: callers' words would leave it; if that is meant, set `remote = true`".into(),
+                "is not this machine: callers' words would leave it; if that is meant, set `remote = true`",
             );
-        }
-        if self.sip.bind.ip().is_unspecified() && self.sip.advertised.is_none() {
-            return wrong("bind", "is a wildcard; say in `advertised` which address callers reach".into());
         }
         Ok(())
     }
@@ -299,69 +339,4 @@ fn is_local(url: &str) -> bool {
     ["127.0.0.1", "localhost", "[::1]"]
         .iter()
         .any(|local| host.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')))
-}
-
-/// Where a key stands in the file, for a value that is well-formed but impossible.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    text.lines()
-        .position(|l| {
-            let l = l.trim_start().trim_start_matches('[');
-            l.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
-        })
-        .map(|n| n + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
-        let env = env.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        Config::parse(Path::new("configs/x.toml"), text, env).map_err(|e| e.to_string())
-    }
-
-    /// A bad config must name every one of these in its error.
-    fn check(text: &str, env: &[(&str, &str)], wants: &[&str]) {
-        let error = parse(text, env).expect_err("must be refused");
-        for want in wants {
-            assert!(error.contains(want), "{want:?} missing in: {error}");
-        }
-    }
-
-    const AGENT: &str = "[[agent]]\nfile = \"agents/a.toml\"\n";
-
-    #[test]
-    fn errors_name_key_line_and_what_is_allowed() {
-        check("[sip]\nbnid = \"1.2.3.4:5060\"\n", &[], &["line 2", "bnid", "bind"]);
-        check("[sip]\nbind = \"nonsense\"\n", &[], &["line 2", "bind", "socket address"]);
-        check(&format!("[rtp]\nports = [20001, 20002]\n{AGENT}"), &[], &["line 2", "ports", "even"]);
-        check(&format!("[calls]\nmax = 5000\n{AGENT}"), &[], &["ports", "room for 500"]);
-        check(&format!("[sip]\nbind = \"0.0.0.0:5060\"\n{AGENT}"), &[], &["line 2", "advertised"]);
-        check(&format!("[turn]\ndraft_ms = 500\n{AGENT}"), &[], &["line 1", "turn", "finished_ms"]);
-        check("", &[], &["agent"]);
-        let llm = |url: &str| format!("[llm]\nurl = \"{url}\"\nmodel = \"m\"\n{AGENT}");
-        check(&llm("https://llm.example/v1"), &[], &["line 2", "url", "remote = true"]);
-        check(&llm("http://127.0.0.1.example/v1"), &[], &["remote = true"]);
-        assert!(parse(&llm("http://localhost:11434/v1"), &[]).is_ok());
-        check(AGENT, &[("DAUYS__SIP__BNID", "x")], &["DAUYS__SIP__BNID", "bnid", "bind"]);
-        check(AGENT, &[("DAUYS__", "x")], &["DAUYS__SIP__BIND"]);
-        check(AGENT, &[("DAUYS__CALLS__MAX", "many")], &["DAUYS__CALLS__MAX", "many"]);
-    }
-
-    #[test]
-    fn the_environment_wins_over_the_file() {
-        let config = parse(
-            &format!("[calls]\nmax = 7\n{AGENT}"),
-            &[
-                ("DAUYS__CALLS__MAX", "9"),
-                ("DAUYS__SIP__BIND", "127.0.0.1:5070"),
-                ("DAUYS__LLM__URL", "http://127.0.0.1:1/v1"),
-                ("DAUYS__LLM__MODEL", "m"),
-            ],
-        )
-        .expect("parses");
-        assert_eq!(config.calls.max, 9);
-        assert_eq!(config.sip.bind.port(), 5070);
-        assert_eq!(config.agents[0].file, Path::new("configs/agents/a.toml"));
-    }
 }

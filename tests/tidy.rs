@@ -98,6 +98,9 @@ fn decisions_know_no_socket_clock_or_task() {
     absent("src/dialogue", &words, &[], false);
     absent("src/privacy", &words, &[], false);
     absent("src/net/resolve", &words, &[], false);
+    absent("src/trunk", &words, &[], false);
+    absent("src/trunk.rs", &words, &[], false);
+    absent("src/route.rs", &words, &[], false);
     for file in ["machine.rs", "mouth.rs", "endpointing.rs", "brain.rs", "history.rs", "action.rs"] {
         absent(&format!("src/call/{file}"), &words, &[], false);
     }
@@ -179,6 +182,30 @@ fn every_config_loads() {
         let text = fs::read_to_string(entry.path()).expect("readable");
         dauys::dialogue::Agent::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", entry.path().display()));
     }
+}
+
+/// A line such as `# key = value` or `# [section]` is an example; it must be a good one.
+#[test]
+fn commented_examples_load_too() {
+    let path = root().join("configs/production.toml");
+    let text = fs::read_to_string(&path).expect("a configuration");
+    let example = |line: &str| {
+        let key = line.split(" = ").next().is_some_and(|k| k != line && !k.contains(' '));
+        line.starts_with('[') || key
+    };
+    let mut uncommented = 0;
+    let lines = text.lines().map(|line| match line.strip_prefix("# ").filter(|l| example(l)) {
+        Some(toml) => {
+            uncommented += 1;
+            toml
+        }
+        None => line,
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let config = dauys::config::Config::parse(&path, &text, std::iter::empty()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(uncommented > 30, "{uncommented} examples");
+    assert_eq!((config.trunks.len(), config.registers.len(), config.routes.len()), (1, 1, 3));
+    assert!(config.llm.is_some() && config.sip.tls.is_some());
 }
 
 #[test]
