@@ -1,7 +1,6 @@
 //! What each command does, in terms of the library. Nothing else depends on this file.
 
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,18 +9,19 @@ use anyhow::{Context, Result, bail};
 use dauys::caller::console::Console;
 use dauys::caller::script::{Item, Script, ScriptOptions, write_wav};
 use dauys::caller::{self, CallOptions};
-use dauys::config::Config;
+use dauys::config::{Config, Strangers};
 use dauys::dialogue::Agent;
 use dauys::gateway::{Gateway, load_agents};
+use dauys::route::{Asked, Routes};
 use models::manifest::{Group, Manifest, Row, Status};
 use models::pull::Bar;
 
-use crate::{Call, Command, Models, Serve};
+use crate::{Call, Check, Command, Models, Serve};
 
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Serve(options) => runtime()?.block_on(serve(options)),
-        Command::Check { file } => check(&file),
+        Command::Check(options) => check(&options),
         Command::Models { what } => models_command(&what),
         Command::Call(options) => runtime()?.block_on(call(options)),
         Command::Console { config } => runtime()?.block_on(console(&config)),
@@ -53,9 +53,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 async fn serve(options: Serve) -> Result<ExitCode> {
     let mut config = Config::load(&options.config)?;
     if let Some(ip) = options.public {
-        let any: IpAddr = if ip.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
-        config.sip.bind.set_ip(any);
-        config.sip.advertised = Some(ip);
+        config.sip.publish(ip);
     }
     if let Some(dir) = options.data {
         config.store.dir = dir;
@@ -63,11 +61,19 @@ async fn serve(options: Serve) -> Result<ExitCode> {
     if let Some(dir) = options.models {
         config.models.dir = Some(dir);
     }
-    let (public, called) = (config.sip.advertised, called(&config));
+    let (called, strangers) = (called(&config), config.strangers());
     let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;
-    let (sip, http) = (SocketAddr::new(public.unwrap_or(running.sip.ip()), running.sip.port()), running.http);
+    let (sip, http) = (running.sip(), running.http);
     println!("\nDauys is ready.\n");
-    println!("  Call      sip:{called}@{sip}    (any SIP phone, UDP, no registration)");
+    let who = match strangers {
+        Strangers::Answer => "any SIP phone, UDP, no registration",
+        Strangers::Refuse => "UDP; from trunks and registrations only",
+    };
+    println!("  Call      sip:{called}@{sip}    ({who})");
+    for other in running.listeners.iter().skip(1) {
+        let transport = other.transport.as_str().to_lowercase();
+        println!("  or by     sip:{called}@{};transport={transport}", other.address);
+    }
     println!("  Open      http://{http}/    (calls, timings, transcripts)");
     println!("  Ask       \"What time do you open on Saturday?\"");
     let dauys = std::env::current_exe().map_or_else(|_| "dauys".into(), |p| p.display().to_string());
@@ -99,10 +105,14 @@ async fn stop_signal() -> Result<()> {
     Ok(())
 }
 
-fn check(file: &Path) -> Result<ExitCode> {
+fn check(options: &Check) -> Result<ExitCode> {
+    let file = &options.file;
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     // An agent file says what it speaks; a configuration lists agents.
     let is_agent = text.parse::<toml::Table>().is_ok_and(|t| t.contains_key("language") && !t.contains_key("agent"));
+    if is_agent && options.route.is_some() {
+        bail!("{} is an agent; routes stand in a configuration", file.display());
+    }
     if is_agent {
         let agent = Agent::parse(&text).with_context(|| file.display().to_string())?;
         println!("{}: a good agent, {} fixed sentences", file.display(), agent.fixed_sentences().len());
@@ -114,7 +124,36 @@ fn check(file: &Path) -> Result<ExitCode> {
     for agent in agents {
         println!("  agent {}", agent.name);
     }
+    if let Some(called) = &options.route {
+        explain(&config, called, options)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a call goes where it goes.
+fn explain(config: &Config, called: &str, options: &Check) -> Result<()> {
+    let user = |address: &str| {
+        let uri = sip::uri::Uri::parse(address);
+        uri.map(|u| u.user()).map_err(|_| anyhow::anyhow!("{address:?} is no address; write sip:NAME@HOST"))
+    };
+    let known: Vec<&str> = config.trunk_names().collect();
+    if let Some(unknown) = options.trunk.as_deref().filter(|t| !known.contains(t)) {
+        bail!("there is no [[trunk]] and no [[register]] named {unknown:?}; configured are: {}", known.join(", "));
+    }
+    let split = |h: &String| h.split_once(':').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    let headers: Option<Vec<_>> = options.header.iter().map(split).collect();
+    let headers = headers.context("--header takes NAME: VALUE")?;
+    let (called, caller) = (user(called)?, options.from.as_deref().map(user).transpose()?.unwrap_or_default());
+    println!("\nA call to {called:?}:");
+    if options.trunk.is_none() && config.strangers() == Strangers::Refuse {
+        println!("  refused before any rule: it comes through no trunk, and strangers are refused ([sip] strangers)");
+        return Ok(());
+    }
+    let asked = Asked { trunk: options.trunk.as_deref(), called: &called, caller: &caller, headers: &headers };
+    for line in Routes::new(config).explain(&asked) {
+        println!("  {line}");
+    }
+    Ok(())
 }
 
 async fn call(options: Call) -> Result<ExitCode> {
@@ -153,7 +192,8 @@ async fn console(config: &Path) -> Result<ExitCode> {
         "Speak; wear headphones, or the agent hears itself. Ctrl-C hangs up. Watch: http://{}/",
         running.http
     ));
-    let how = CallOptions { target: format!("sip:{called}@{}", running.sip), duration_max: Duration::from_secs(3600) };
+    let how =
+        CallOptions { target: format!("sip:{called}@{}", running.sip()), duration_max: Duration::from_secs(3600) };
     tokio::select! {
         report = caller::call(&how, &mut party) => println!("{}", report?.text()),
         stopped = stop_signal() => stopped?,

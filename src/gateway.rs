@@ -8,20 +8,23 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use models::{Engines, EnginesConfig, Language, VoiceName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::info;
 
 use crate::call::driver::{Lines, Signal, Surroundings, Think};
 use crate::call::registry::Registry;
 use crate::call::{CallConfig, CallId, LlmUse};
-use crate::config::{Config, RecognizerKind};
+use crate::config::{Config, Password, RecognizerKind};
 use crate::dialogue::Agent;
 use crate::http;
 use crate::llm;
 use crate::net::ports::Ports;
+use crate::net::roads::{Roads, RoadsError};
 use crate::net::shard::Shard;
-use crate::net::sip::{SipDriver, SipError, SipSocket};
+use crate::net::sip::{LinesError, SipDriver};
+use crate::outbound::{ORDERS, Order, OrderRefused};
 use crate::random;
+use crate::route::{Asked, Decision, Routes};
 use crate::store::{OpenError, Sqlite, TranscriptStore};
 use crate::telemetry;
 
@@ -40,7 +43,11 @@ pub enum StartError {
     #[error("{path}: {detail}")]
     AgentName { path: PathBuf, detail: String },
     #[error(transparent)]
-    Sip(#[from] SipError),
+    Roads(#[from] RoadsError),
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    #[error(transparent)]
+    Token(#[from] crate::config::PasswordError),
     #[error(transparent)]
     Http(#[from] http::HttpError),
     #[error(transparent)]
@@ -62,6 +69,8 @@ pub enum StartError {
 pub enum Refused {
     #[error("no agent answers this number")]
     NoAgent,
+    #[error("a route refuses it")]
+    ByRoute(u16),
     #[error("no codec in common; offer PCMU or PCMA")]
     NoCommonCodec,
     #[error("as many calls as configured are in progress")]
@@ -70,6 +79,8 @@ pub enum Refused {
     NoPorts,
     #[error("the speech engines have no place")]
     NoSlot,
+    #[error("the call that it would replace came by another line")]
+    NotTheirs,
     #[error("the caller is gone already")]
     Gone,
 }
@@ -79,10 +90,12 @@ impl Refused {
     pub fn word(&self) -> &'static str {
         match self {
             Self::NoAgent => "no_agent",
+            Self::ByRoute(_) => "by_route",
             Self::NoCommonCodec => "no_common_codec",
             Self::Full => "full",
             Self::NoPorts => "no_ports",
             Self::NoSlot => "no_slot",
+            Self::NotTheirs => "not_theirs",
             Self::Gone => "gone",
         }
     }
@@ -91,8 +104,10 @@ impl Refused {
     pub fn status(&self) -> u16 {
         match self {
             Self::NoAgent => 404,
+            Self::ByRoute(status) => *status,
             Self::NoCommonCodec => 488,
             Self::Full | Self::NoPorts | Self::NoSlot => 503,
+            Self::NotTheirs => 403,
             Self::Gone => 487,
         }
     }
@@ -109,7 +124,6 @@ pub struct LoadedAgent {
     pub agent: Arc<Agent>,
     language: Language,
     voice: VoiceName,
-    numbers: Vec<String>,
 }
 
 /// Everything one admitted call holds.
@@ -129,23 +143,33 @@ pub struct Gateway {
     pub ports: Ports,
     pub metrics: PrometheusHandle,
     agents: Vec<Arc<LoadedAgent>>,
+    routes: Routes,
     engines: Engines,
     shards: Vec<Shard>,
     next_shard: AtomicUsize,
     places: Arc<Semaphore>,
     think: Option<Think>,
+    /// Who may order calls by the API; none: whoever is on this machine.
+    pub api_token: Option<sip::Private<String>>,
+    orders: mpsc::Sender<Order>,
     stop: watch::Sender<bool>,
 }
 
 /// A started gateway; dropping it does not stop it, `stop` does.
 pub struct Running {
     pub gateway: Arc<Gateway>,
-    pub sip: std::net::SocketAddr,
+    /// Where callers reach us, by every transport; UDP first.
+    pub listeners: Vec<sip::Peer>,
     pub http: std::net::SocketAddr,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Running {
+    /// Where SIP phones call by UDP.
+    pub fn sip(&self) -> std::net::SocketAddr {
+        self.listeners.first().map_or(self.gateway.config.sip.bind, |l| l.address)
+    }
+
     /// Ends every call with a BYE, then the servers.
     pub async fn stop(self) {
         let _ = self.gateway.stop.send(true);
@@ -166,10 +190,10 @@ impl Running {
 
 /// Reads the agents a configuration names; `dauys check` needs no more.
 pub fn load_agents(config: &Config) -> Result<Vec<Arc<LoadedAgent>>, StartError> {
-    config.agents.iter().map(|a| load_agent(&a.file, &a.numbers).map(Arc::new)).collect()
+    config.agents.iter().map(|a| load_agent(&a.file).map(Arc::new)).collect()
 }
 
-fn load_agent(path: &std::path::Path, numbers: &[String]) -> Result<LoadedAgent, StartError> {
+fn load_agent(path: &std::path::Path) -> Result<LoadedAgent, StartError> {
     let path = path.to_path_buf();
     let text =
         std::fs::read_to_string(&path).map_err(|source| StartError::AgentUnreadable { path: path.clone(), source })?;
@@ -184,7 +208,7 @@ fn load_agent(path: &std::path::Path, numbers: &[String]) -> Result<LoadedAgent,
         return Err(StartError::AgentName { path, detail });
     }
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(LoadedAgent { name, agent: Arc::new(agent), language, voice, numbers: numbers.to_vec() })
+    Ok(LoadedAgent { name, agent: Arc::new(agent), language, voice })
 }
 
 /// What the engines must be able to do for these agents.
@@ -217,22 +241,29 @@ impl Gateway {
     /// `progress` is told in plain words what is being done.
     pub async fn start(config: Config, progress: &(dyn Fn(&str) + Sync)) -> Result<Running, StartError> {
         let agents = load_agents(&config)?;
-        let sip = SipSocket::bind(config.sip.bind).await?;
+        let api_token = config.http.token_env.as_ref().map(|name| Password::Env(name.clone()).read()).transpose()?;
+        let roads = Roads::bind(crate::net::sip::roads(&config.sip)).await?;
         let http = http::bind(config.http.bind).await?;
         let store = Sqlite::open(&config.store.dir).await?;
         progress("loading the speech models");
         let engines = Engines::load(&engines_config(&config, &agents))?;
         prepare(&engines, &agents, progress);
-        let (sip_address, http_address) = (sip.address()?, http.local_addr()?);
+        let http_address = http.local_addr()?;
+        let told = |l: sip::Peer| sip::Peer::new(l.transport, crate::net::sip::told(&config, l.address));
+        let listeners: Vec<sip::Peer> = roads.listeners().into_iter().map(told).collect();
+        let (orders, ordered) = mpsc::channel(ORDERS);
         let gateway = Arc::new(Self {
             registry: Arc::default(),
-            ports: Ports::new(config.sip.bind.ip(), config.rtp.ports),
+            ports: Ports::new(config.rtp.ports),
             metrics: telemetry::init_metrics()?,
             shards: (0..config.rtp.shards).map(Shard::spawn).collect::<Result<_, _>>()?,
             next_shard: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(config.calls.max)),
             think: config.llm.as_ref().map(llm::think).transpose()?,
             stop: watch::Sender::new(false),
+            api_token,
+            orders,
+            routes: Routes::new(&config),
             store,
             agents,
             engines,
@@ -240,16 +271,24 @@ impl Gateway {
         });
         // Fails here rather than in the middle of a call.
         getrandom::fill(&mut [0; 16])?;
-        let driver = SipDriver::new(Arc::clone(&gateway), sip)?;
+        let driver = SipDriver::new(Arc::clone(&gateway), roads, ordered)?;
         let tasks = vec![tokio::spawn(driver.run()), tokio::spawn(http::serve(http, Arc::clone(&gateway)))];
-        info!(sip = %sip_address, http = %http_address, "ready");
-        Ok(Running { gateway, sip: sip_address, http: http_address, tasks })
+        info!(listeners = listeners.len(), http = %http_address, "ready");
+        Ok(Running { gateway, listeners, http: http_address, tasks })
     }
 
-    /// The first agent that answers this called user part.
-    pub fn route(&self, called: &str) -> Option<Arc<LoadedAgent>> {
-        let answers = |a: &&Arc<LoadedAgent>| a.numbers.is_empty() || a.numbers.iter().any(|n| n == called);
-        self.agents.iter().find(answers).cloned()
+    /// The agent that the routes give a call.
+    pub fn route(&self, asked: &Asked<'_>) -> Result<Arc<LoadedAgent>, Refused> {
+        match self.routes.decide(asked) {
+            Decision::Agent(number) => self.agents.get(number).cloned().ok_or(Refused::NoAgent),
+            Decision::Reject(status) => Err(Refused::ByRoute(status)),
+            Decision::Nobody => Err(Refused::NoAgent),
+        }
+    }
+
+    /// The agent of this name; the first one without a name.
+    pub fn agent(&self, name: Option<&str>) -> Option<Arc<LoadedAgent>> {
+        self.agents.iter().find(|a| name.is_none_or(|name| a.name == name)).cloned()
     }
 
     /// Takes a place, a shard and the engines' lines for one call.
@@ -290,6 +329,14 @@ impl Gateway {
                 Some(_) => LlmUse::Local,
             },
         }
+    }
+
+    /// Hands an order to the signalling.
+    pub fn order(&self, order: Order) -> Result<(), OrderRefused> {
+        self.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => OrderRefused::Full { retry_after: RETRY_AFTER },
+            mpsc::error::TrySendError::Closed(_) => OrderRefused::Stopping,
+        })
     }
 
     pub fn shard(&self, number: usize) -> Option<&Shard> {

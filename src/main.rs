@@ -21,10 +21,7 @@ enum Command {
     /// Answer calls.
     Serve(Serve),
     /// Read a configuration (or an agent file) and say what is wrong with it.
-    Check {
-        /// A configuration, or an agent file.
-        file: PathBuf,
-    },
+    Check(Check),
     /// The speech models: what is needed, what is here.
     Models {
         #[command(subcommand)]
@@ -55,6 +52,24 @@ struct Serve {
     /// Where the models are.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Check {
+    /// A configuration, or an agent file.
+    file: PathBuf,
+    /// Say which agent would get a call to this address, and why.
+    #[arg(long, value_name = "sip:NAME@HOST")]
+    route: Option<String>,
+    /// The [[trunk]] or [[register]] that the call comes through; without: a stranger's call.
+    #[arg(long, value_name = "NAME", requires = "route")]
+    trunk: Option<String>,
+    /// The address of the caller.
+    #[arg(long, value_name = "sip:NAME@HOST", requires = "route")]
+    from: Option<String>,
+    /// A header of the call; may be given many times.
+    #[arg(long, value_name = "NAME: VALUE", requires = "route")]
+    header: Vec<String>,
 }
 
 #[derive(Subcommand)]

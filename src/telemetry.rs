@@ -55,7 +55,10 @@ fn describe() {
     describe_histogram!("dauys_recognition_seconds", "Recognition asked to text received");
     describe_counter!("dauys_turns_total", "Turns committed, by judgement");
     describe_counter!("dauys_ticks_late_total", "Media ticks that ran more than 10 ms late");
-    describe_counter!("dauys_sip_dropped_total", "Datagrams on the SIP port that were not SIP");
+    describe_counter!("dauys_sip_dropped_total", "SIP messages dropped without an answer, by reason");
+    describe_gauge!("dauys_trunk_up", "0 while a trunk's server does not answer");
+    describe_gauge!("dauys_registered", "1 while a registration holds");
+    describe_counter!("dauys_orders_refused_total", "Orders to call somebody that were refused");
     describe_counter!("dauys_store_errors_total", "Writes that the store could not make");
     describe_counter!("dauys_transcript_gaps_total", "Transcript lines lost to a full queue");
 }

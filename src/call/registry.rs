@@ -8,7 +8,7 @@ use media::LegStats;
 use crate::call::{CallId, EndCause, TurnRecord};
 use crate::clock;
 use crate::privacy::ConsentState;
-use crate::store::{CallRecord, MediaRecord};
+use crate::store::{CallRecord, LineInfo, MediaRecord};
 
 /// Turns that a record keeps at most; a longer call keeps its last ones.
 const TURNS_MAX: usize = 500;
@@ -59,18 +59,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn new(id: CallId, agent: &str, codec: &str) -> Self {
-        let record = CallRecord {
-            id,
-            agent: agent.into(),
-            started_unix_ms: clock::unix_ms(),
-            ended_unix_ms: None,
-            codec: codec.into(),
-            state: "active".into(),
-            consent: ConsentState::None.to_string(),
-            media: MediaRecord::default(),
-            turns: vec![],
-        };
+    /// Of a call whose other side has answered, or was.
+    pub fn new(id: CallId, agent: &str, codec: &str, line: &LineInfo) -> Self {
+        let record = CallRecord { codec: codec.into(), state: "active".into(), ..CallRecord::new(id, agent, line) };
         Self { id, record }
     }
 

@@ -106,12 +106,8 @@ pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Repo
     let mut endpoint = Endpoint::new(EndpointConfig::new(sip.local_addr()?, random::bits()));
     let now = clock::now();
     let request = InviteRequest {
-        targets: vec![sip::Peer::udp(peer)],
-        to: options.target.clone(),
         from_user: "dauys-call".into(),
-        from_display: None,
-        sdp: sdp::offer(&local),
-        headers: vec![],
+        ..InviteRequest::new(vec![sip::Peer::udp(peer)], &options.target, Some(sdp::offer(&local)))
     };
     let call = endpoint.invite(now, request)?;
     party.begin(now);
@@ -191,7 +187,7 @@ impl<P: Party> Session<'_, P> {
                 self.report.ended_by = match cause {
                     sip::EndCause::LocalHangup => "caller",
                     sip::EndCause::RemoteHangup(_) => "agent",
-                    sip::EndCause::NoAck | sip::EndCause::PeerGone(_) => "lost",
+                    _ => "lost",
                 };
                 self.over = true;
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::{CallId, TurnRecord};
 use crate::clock;
 use crate::gateway::Gateway;
-use crate::store::{CallRecord, MediaRecord, Row, StoreError};
+use crate::store::{CallRecord, Direction, MediaRecord, Row, StoreError};
 
 /// Calls in one answer at most.
 const CALLS_MAX: u32 = 500;
@@ -27,7 +27,10 @@ pub struct ListQuery {
 struct CallBody {
     id: String,
     agent: String,
-    /// `active` or why it ended.
+    /// `inbound` or `outbound`.
+    direction: Direction,
+    trunk: Option<String>,
+    /// `calling`, `active` or why it ended.
     state: String,
     started: String,
     ended: Option<String>,
@@ -42,6 +45,8 @@ impl From<CallRecord> for CallBody {
         Self {
             id: r.id.to_string(),
             agent: r.agent,
+            direction: r.direction,
+            trunk: r.trunk,
             state: r.state,
             started: clock::rfc3339(r.started_unix_ms),
             ended: r.ended_unix_ms.map(clock::rfc3339),

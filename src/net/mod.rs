@@ -2,5 +2,6 @@
 
 pub mod ports;
 pub mod resolve;
+pub mod roads;
 pub mod shard;
 pub mod sip;

@@ -15,7 +15,6 @@ pub enum PortError {
 }
 
 pub struct Ports {
-    address: IpAddr,
     first: u16,
     pairs: u16,
     next: AtomicU16,
@@ -29,16 +28,16 @@ pub struct Pair {
 }
 
 impl Ports {
-    pub fn new(address: IpAddr, (first, last): (u16, u16)) -> Self {
-        Self { address, first, pairs: (last - first) / 2 + 1, next: AtomicU16::new(0) }
+    pub fn new((first, last): (u16, u16)) -> Self {
+        Self { first, pairs: (last - first) / 2 + 1, next: AtomicU16::new(0) }
     }
 
-    /// The next free pair; ports that somebody else holds are passed over.
-    pub fn take(&self) -> Result<Pair, PortError> {
+    /// The next free pair of this address; ports that somebody else holds are passed over.
+    pub fn take(&self, address: IpAddr) -> Result<Pair, PortError> {
         for _ in 0..self.pairs {
             let n = self.next.fetch_add(1, Ordering::Relaxed) % self.pairs;
             let port = self.first + n * 2;
-            if let (Ok(rtp), Ok(rtcp)) = (bind(self.address, port), bind(self.address, port + 1)) {
+            if let (Ok(rtp), Ok(rtcp)) = (bind(address, port), bind(address, port + 1)) {
                 return Ok(Pair { rtp, rtcp, port });
             }
         }

@@ -6,7 +6,8 @@ mod sqlite;
 use serde::Serialize;
 
 use crate::call::{CallId, Line, TurnRecord};
-use crate::privacy::Permit;
+use crate::clock;
+use crate::privacy::{ConsentState, Permit};
 
 pub use sqlite::{OpenError, Sqlite, StoreError};
 
@@ -36,15 +37,64 @@ pub struct CallRecord {
     pub id: CallId,
     /// Name of the agent's file, without folder and ending.
     pub agent: String,
+    pub direction: Direction,
+    /// Name of the `[[trunk]]` or `[[register]]` it came by; none: a stranger's.
+    pub trunk: Option<String>,
     pub started_unix_ms: i64,
     /// None while the call goes on.
     pub ended_unix_ms: Option<i64>,
     pub codec: String,
-    /// `active` or why the call ended.
+    /// `calling`, `active`, or why the call ended.
     pub state: String,
     pub consent: String,
     pub media: MediaRecord,
     pub turns: Vec<TurnRecord>,
+}
+
+impl CallRecord {
+    /// A call that begins now.
+    pub fn new(id: CallId, agent: &str, line: &LineInfo) -> Self {
+        Self {
+            id,
+            agent: agent.into(),
+            direction: line.direction,
+            trunk: line.trunk.clone(),
+            started_unix_ms: clock::unix_ms(),
+            ended_unix_ms: None,
+            codec: String::new(),
+            state: "calling".into(),
+            consent: ConsentState::None.to_string(),
+            media: MediaRecord::default(),
+            turns: vec![],
+        }
+    }
+}
+
+/// By which way a call came about.
+#[derive(Debug, Clone, Default)]
+pub struct LineInfo {
+    pub direction: Direction,
+    pub trunk: Option<String>,
+}
+
+/// Who called whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Somebody called us.
+    #[default]
+    Inbound,
+    /// We called somebody.
+    Outbound,
+}
+
+impl Direction {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
 }
 
 /// What the network did to the call.

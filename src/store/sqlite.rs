@@ -12,7 +12,7 @@ use tracing::{error, warn};
 
 use crate::call::{CallId, Line};
 use crate::privacy::Permit;
-use crate::store::{CallRecord, Full, QUEUE, Row, TranscriptStore};
+use crate::store::{CallRecord, Direction, Full, QUEUE, Row, TranscriptStore};
 
 const FILE: &str = "dauys.sqlite";
 
@@ -21,13 +21,14 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY, agent TEXT NOT NULL, started_unix_ms INTEGER NOT NULL,
     ended_unix_ms INTEGER, codec TEXT NOT NULL, state TEXT NOT NULL, consent TEXT NOT NULL,
-    media TEXT NOT NULL, turns TEXT NOT NULL);
+    media TEXT NOT NULL, turns TEXT NOT NULL,
+    direction TEXT NOT NULL DEFAULT 'inbound', trunk TEXT);
 CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_unix_ms);
 CREATE TABLE IF NOT EXISTS lines (
     call INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, lost INTEGER NOT NULL,
     at_ms INTEGER NOT NULL, speaker TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS lines_by_call ON lines (call, seq);
-UPDATE calls SET state = 'lost' WHERE state = 'active';
+UPDATE calls SET state = 'lost' WHERE state IN ('active', 'calling');
 DELETE FROM lines WHERE call NOT IN (SELECT id FROM calls);
 DELETE FROM lines WHERE call IN (SELECT id FROM calls WHERE consent NOT LIKE 'granted%');
 PRAGMA wal_checkpoint(TRUNCATE);
@@ -82,6 +83,7 @@ impl Sqlite {
             .pragma("secure_delete", "ON");
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(failed)?;
         sqlx::raw_sql(SCHEMA).execute(&pool).await.map_err(failed)?;
+        add_columns(&pool).await.map_err(failed)?;
         let (writes, queue) = mpsc::channel(QUEUE);
         // A purge must not be lost behind a full queue of lines: it has a lane of its own.
         let (purges, purge_queue) = mpsc::channel(QUEUE);
@@ -104,10 +106,12 @@ impl Sqlite {
 
     /// Ended ones, newest first, at most `limit`; those in progress are the registry's.
     pub async fn calls(&self, limit: u32) -> Result<Vec<CallRecord>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM calls WHERE state <> 'active' ORDER BY started_unix_ms DESC LIMIT ?")
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM calls WHERE state NOT IN ('active', 'calling') ORDER BY started_unix_ms DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter().map(record_of).collect()
     }
 
@@ -225,6 +229,17 @@ async fn insert(
         .map(drop)
 }
 
+/// Columns that a database made by an earlier version lacks.
+async fn add_columns(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    for (name, column) in [("direction", "direction TEXT NOT NULL DEFAULT 'inbound'"), ("trunk", "trunk TEXT")] {
+        let known = sqlx::query("SELECT 1 FROM pragma_table_info('calls') WHERE name = ?").bind(name);
+        if known.fetch_optional(pool).await?.is_none() {
+            sqlx::raw_sql(&format!("ALTER TABLE calls ADD COLUMN {column}")).execute(pool).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn purge(pool: &SqlitePool, call: CallId) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM lines WHERE call = ?").bind(call.0.cast_signed()).execute(pool).await?;
     // The write-ahead log still holds the rows until it is folded in and cut.
@@ -236,7 +251,7 @@ async fn purge(pool: &SqlitePool, call: CallId) -> Result<(), sqlx::Error> {
 
 async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
     let json = |v: Result<String, serde_json::Error>| v.map_err(|e| sqlx::Error::Encode(Box::new(e)));
-    sqlx::query::<Db>("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query::<Db>("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(r.id.0.cast_signed())
         .bind(&r.agent)
         .bind(r.started_unix_ms)
@@ -246,6 +261,8 @@ async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
         .bind(&r.consent)
         .bind(json(serde_json::to_string(&r.media))?)
         .bind(json(serde_json::to_string(&r.turns))?)
+        .bind(r.direction.word())
+        .bind(&r.trunk)
         .execute(pool)
         .await
         .map(drop)
@@ -255,6 +272,11 @@ fn record_of(row: &SqliteRow) -> Result<CallRecord, StoreError> {
     Ok(CallRecord {
         id: CallId(row.try_get::<i64, _>("id")?.cast_unsigned()),
         agent: row.try_get("agent")?,
+        direction: match row.try_get("direction")? {
+            "outbound" => Direction::Outbound,
+            _ => Direction::Inbound,
+        },
+        trunk: row.try_get("trunk")?,
         started_unix_ms: row.try_get("started_unix_ms")?,
         ended_unix_ms: row.try_get("ended_unix_ms")?,
         codec: row.try_get("codec")?,
@@ -320,15 +342,9 @@ mod tests {
             let permit = gate.permit(Scope::Transcript).expect("granted");
             before.append(&permit, line(text)).expect("fits");
             let record = CallRecord {
-                id: CallId(id),
-                agent: "a".into(),
-                started_unix_ms: 0,
-                ended_unix_ms: None,
-                codec: "PCMU".into(),
                 state: "active".into(),
                 consent: consent.into(),
-                media: crate::store::MediaRecord::default(),
-                turns: vec![],
+                ..CallRecord::new(CallId(id), "a", &crate::store::LineInfo::default())
             };
             before.record(record).expect("fits");
         }

@@ -16,7 +16,7 @@ pub struct Naptr {
 }
 
 impl Naptr {
-    /// The transport whose SRV records it points to (RFC 3263 4.1, RFC 7118 8.3).
+    /// The transport whose SRV records it points to (RFC 3263 4.1, RFC 7118).
     pub fn transport(&self) -> Option<Transport> {
         if !self.flags.eq_ignore_ascii_case("s") || !self.regexp.is_empty() || self.replacement.is_empty() {
             return None;
@@ -41,7 +41,7 @@ pub struct Srv {
     pub target: String,
 }
 
-/// Under which name a transport's SRV records stand (RFC 3263 4.1, RFC 7118 8.3).
+/// Under which name a transport's SRV records stand (RFC 3263 4.1, RFC 7118).
 pub fn service(transport: Transport, host: &str) -> String {
     let prefix = match transport {
         Transport::Udp => "_sip._udp",
