@@ -1,6 +1,7 @@
 # demo   set up, build, fetch models, start: then call
 # test   the same set-up, then every check and test there is
 # bench  measure, and keep the figures under benches/results/
+# fuzz   a million runs of each fuzz target, counted under benches/results/
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -15,7 +16,7 @@ DATA ?= $(HOME)/.local/share/dauys
 # More arguments for `dauys serve`, for example: make demo SERVE="--public 192.0.2.10"
 SERVE ?=
 
-.PHONY: help demo test bench setup setup-test models lint
+.PHONY: help demo test bench fuzz setup setup-test models lint
 
 help:
 	@sed -n 's/^# \([a-z]\+  .*\)/  make \1/p' Makefile
@@ -47,7 +48,11 @@ test: setup-test
 	$(CARGO_TARGET_DIR)/debug/dauys models pull
 	cargo test --workspace --locked
 
-bench: setup
+bench: setup-test
 	cargo build --release --locked
 	$(DAUYS) models pull
-	cargo bench --locked --bench voice_to_voice
+	cargo bench --locked --bench voice_to_voice --bench signalling
+
+# RUNS=1000 for a quick look; TARGETS="sdp auth" for some of them.
+fuzz:
+	scripts/fuzz.sh $(TARGETS)
