@@ -6,10 +6,13 @@ set -euo pipefail
 declare -A PACKAGES=(
   # clang, cmake: whisper.cpp; espeak-ng: phonemes; asound: `dauys console`; pip: model packages
   [run]="build-essential cmake clang libclang-dev pkg-config libasound2-dev libespeak-ng-dev espeak-ng-data python3 python3-pip ca-certificates"
-  # independent SIP stacks that the tests call with; a name server
-  [test]="python3-venv baresip-core sip-tester dnsmasq-base"
+  # independent SIP stacks that the tests call with; a proxy; a name server
+  [test]="python3-venv baresip-core sip-tester dnsmasq-base linphone-cli kamailio"
 )
 PJSUA2="pjsua2-python==2.15.1.post1"
+SIPVICIOUS="sipvicious==0.3.8"
+JSSIP="jssip@3.13.5"
+WS="ws@8.23.0"
 
 missing=()
 for group in "$@"; do
@@ -17,6 +20,10 @@ for group in "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
   done
 done
+# Not by the package's name: Node from elsewhere brings its own npm.
+if [[ " $* " == *" test "* ]] && ! command -v npm >/dev/null; then
+  missing+=(nodejs npm)
+fi
 
 if [ ${#missing[@]} -gt 0 ]; then
   echo "Installing missing Debian packages: ${missing[*]}"
@@ -27,16 +34,30 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   $sudo apt-get update -qq
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  # Being installed starts it, on the port that the gateway wants; the tests start their own.
+  if [[ " ${missing[*]} " == *" kamailio "* ]] && [ -d /run/systemd/system ]; then
+    $sudo systemctl disable --now --quiet kamailio
+  fi
 fi
 
 command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup (https://rustup.rs), then run this again." >&2; exit 1; }
 
-# pjsua2, a second SIP stack, lives in an environment of its own beside the other caches.
+# Two more SIP stacks and a scanner live in environments of their own beside the other caches.
 if [[ " $* " == *" test "* ]]; then
   venv="$HOME/.cache/dauys/venv"
   if ! "$venv/bin/python" -c 'import pjsua2' 2>/dev/null; then
     echo "Installing $PJSUA2 into $venv"
     /usr/bin/python3 -m venv --clear "$venv"
     "$venv/bin/python" -m pip install -q "$PJSUA2"
+  fi
+  if ! "$venv/bin/python" -c 'import sipvicious' 2>/dev/null; then
+    echo "Installing $SIPVICIOUS into $venv"
+    "$venv/bin/python" -m pip install -q "$SIPVICIOUS"
+  fi
+  node="$HOME/.cache/dauys/node"
+  if [ ! -d "$node/node_modules/jssip" ] || [ ! -d "$node/node_modules/ws" ]; then
+    echo "Installing $JSSIP and $WS into $node"
+    mkdir -p "$node"
+    npm install --prefix "$node" --no-audit --no-fund --loglevel=error "$JSSIP" "$WS" >/dev/null
   fi
 fi

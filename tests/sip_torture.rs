@@ -122,7 +122,9 @@ fn objection(gateway: &Gateway, case: &Case) -> Option<String> {
 
 #[test]
 fn the_live_port_answers_as_the_table_says_and_calls_go_on() {
-    let mut gateway = Gateway::start("torture");
+    // A stranger who sends nothing but these is banned before the end; that is the door's business, tested elsewhere.
+    let mut gateway =
+        Gateway::start_with("torture", "", &["export DAUYS__SIP__BAN_S=0 DAUYS__SIP__PER_SOURCE_PER_S=0"]);
     let cases = table::load(root());
     let wrong: Vec<String> =
         cases.iter().filter_map(|c| objection(&gateway, c).map(|o| format!("{}: {o}", c.file))).collect();

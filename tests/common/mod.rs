@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+pub mod baresip;
+
 use serde_json::Value;
 
 /// Loading models on a busy machine, and the clips of a first start.
