@@ -56,6 +56,8 @@ pub struct SipDriver {
     signals: mpsc::Sender<(CallId, Signal)>,
     signalled: mpsc::Receiver<(CallId, Signal)>,
     orders: mpsc::Receiver<Order>,
+    /// Orders whose trunk is being looked up.
+    pending: Vec<Order>,
     counted: Stats,
     stopping: bool,
 }
@@ -79,6 +81,7 @@ impl SipDriver {
             signals,
             signalled,
             orders,
+            pending: vec![],
             counted: Stats::default(),
             stopping: false,
         })
@@ -101,6 +104,9 @@ impl SipDriver {
                 Some(order) = self.orders.recv() => self.order(clock::now(), order),
                 Some(answer) = self.lines.found() => {
                     self.lines.learn(clock::now(), answer, &mut self.endpoint, &mut self.roads);
+                    for order in std::mem::take(&mut self.pending) {
+                        self.order(clock::now(), order);
+                    }
                 }
                 _ = stats.tick() => self.count(),
                 () = &mut stopping => break,

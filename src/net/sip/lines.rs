@@ -245,6 +245,12 @@ impl Lines {
         }
     }
 
+    /// None of the trunk's servers has been found yet, and some are being looked up.
+    pub fn is_looking(&self, trunk: &str) -> bool {
+        let of_trunk = |s: &Server| matches!(s, Server::Trunk { trunk: at, .. } if self.trunks.get(*at).is_some_and(|t| t.name == trunk));
+        self.looking.iter().any(of_trunk) && !self.places.keys().any(of_trunk)
+    }
+
     /// May this number be called through this trunk at all?
     pub fn allows(&mut self, trunk: &str, number: &str) -> Result<(), OrderRefused> {
         let limits = self.limits_of(trunk).ok_or(OrderRefused::NoTrunk)?;

@@ -14,11 +14,15 @@ use super::setup::media_at;
 use crate::call::CallId;
 use crate::clock;
 use crate::gateway::Refused;
-use crate::outbound::{Order, OrderRefused};
+use crate::outbound::{ORDERS, Order, OrderRefused};
 use crate::store::{CallRecord, Direction, LineInfo, TranscriptStore as _};
 
 impl SipDriver {
     pub(super) fn order(&mut self, now: Instant, order: Order) {
+        // Just started: where the trunk is will be known in a moment, or not at all.
+        if self.lines.is_looking(&order.trunk) && self.pending.len() < ORDERS && !self.stopping {
+            return self.pending.push(order);
+        }
         let placed = self.place(now, &order);
         if let Err(refused) = &placed {
             metrics::counter!("dauys_orders_refused_total").increment(1);
