@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::call::CallId;
+/// What may be dialled.
+pub use crate::config::is_number;
 
 /// Orders that wait for the signalling; one more is refused.
 pub const ORDERS: usize = 64;
@@ -51,12 +53,6 @@ pub enum OrderRefused {
     Unreachable,
     #[error("the gateway is stopping")]
     Stopping,
-}
-
-/// A user part that can stand in a SIP URI and in nobody's dial plan as anything else.
-pub fn is_number(to: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | '*' | '#');
-    (1..=64).contains(&to.len()) && to.chars().all(good)
 }
 
 #[cfg(test)]

@@ -123,6 +123,7 @@ async fn an_answer_is_no_ping() {
     let mut client = bound(calling(ANY4)).await;
     client.send(to, b"\r\n\r\n".to_vec());
     let (mut peer, _) = server.accept().await.unwrap();
+    assert!(matches!(next(&mut client).await, Came::Connected(..)));
     let mut ping = [0; 8];
     for _ in 0..3 {
         let len = meanwhile(&mut client, peer.read(&mut ping)).await.unwrap();
