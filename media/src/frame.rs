@@ -42,34 +42,31 @@ pub enum FillError<E> {
 /// A fixed number of frames. Capacity = the bounds of all queues the frames pass through, plus 2.
 pub struct FramePool {
     slots: Vec<Arc<Slot>>,
-    next: usize,
 }
 
 impl FramePool {
     /// Allocates all slots now; `fill` never allocates.
     pub fn new(capacity: usize) -> Self {
         let slots = (0..capacity).map(|_| Arc::new(Slot { at: MediaTime::ZERO, samples: [0; FRAME_SAMPLES] }));
-        FramePool { slots: slots.collect(), next: 0 }
+        FramePool { slots: slots.collect() }
     }
 
     /// Hands a free slot to `write` and shares the result. The slot holds old samples when `write` gets
-    /// it, so `write` sets all 320. Costs one look per slot in use, since frames mostly come back in order.
+    /// it, so `write` sets all 320. Costs one look per slot in use: always the first free one is taken, so that few
+    /// slots are used at all and the processor still has them at hand.
     pub fn fill<E>(
         &mut self,
         at: MediaTime,
         write: impl FnOnce(&mut [i16; FRAME_SAMPLES]) -> Result<(), E>,
     ) -> Result<Frame, FillError<E>> {
-        let (before, after) = self.slots.split_at_mut(self.next);
-        for (steps, slot) in after.iter_mut().chain(before).enumerate() {
+        for slot in &mut self.slots {
             // No free list: a slot is free when the pool's own handle is the only one.
             let Some(free) = Arc::get_mut(slot) else {
                 continue;
             };
             write(&mut free.samples).map_err(FillError::Write)?;
             free.at = at;
-            let frame = Frame(Arc::clone(slot));
-            self.next = (self.next + steps + 1) % self.slots.len();
-            return Ok(frame);
+            return Ok(Frame(Arc::clone(slot)));
         }
         Err(FillError::Exhausted)
     }

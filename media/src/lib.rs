@@ -10,7 +10,7 @@
 //! use media::{Digit, FramePool, Leg, playout::{PLAYOUT_FRAMES, Playout}, wheel::Wheel};
 //!
 //! /// Every datagram, as it comes.
-//! fn received(leg: &mut Leg, now: Instant, from: std::net::SocketAddr, datagram: &[u8]) {
+//! fn received(leg: &mut Leg, now: Instant, from: std::net::SocketAddr, datagram: &mut [u8]) {
 //!     leg.handle(now, from, datagram);
 //! }
 //!
@@ -38,32 +38,41 @@
 //!     wheel.deadline()
 //! }
 //!
-//! // Frames may be in the playout queue, and one each in the hands of tick, recognizer and ducking.
-//! let pool = FramePool::new(PLAYOUT_FRAMES + 4);
+//! // Frames may be in the playout queue, one each in the hands of tick, recognizer and ducking, and two with
+//! // the leg, which remembers what it heard.
+//! let pool = FramePool::new(PLAYOUT_FRAMES + 4 + media::leg::FRAMES_KEPT);
 //! # let _ = (received, tick, pool);
 //! ```
 //!
 //! Beneath lie the parts, each a machine of its own: [`rtp`], [`rtcp`], [`jitter`], [`plc`], [`codec`],
-//! [`resample`], [`dtmf`], [`level`].
+//! [`stretch`], [`resample`], [`dtmf`], [`level`], [`secure`]; [`echo`] knows the agent's own voice when it comes
+//! back; [`quality`] and [`watch`] say how a call sounds and when it is in trouble.
 
 pub mod codec;
 pub mod dtmf;
+pub mod echo;
 pub mod frame;
 pub mod jitter;
 pub mod leg;
 pub mod level;
+mod pitch;
 pub mod playout;
 pub mod plc;
+pub mod quality;
 pub mod resample;
 pub mod rtcp;
 pub mod rtp;
+pub mod secure;
+pub mod stretch;
 pub mod time;
+pub mod watch;
 pub mod wheel;
+pub mod wide;
 
 pub use codec::Codec;
 pub use dtmf::Digit;
 pub use frame::{FillError, Frame, FramePool};
-pub use leg::{Kind, Leg, LegChange, LegConfig, LegStats, Outgoing, TickIn};
+pub use leg::{Kind, Leg, LegChange, LegConfig, LegEvent, LegStats, Outgoing, TickIn};
 pub use time::MediaTime;
 
 /// Samples a second in every frame.

@@ -1,6 +1,8 @@
 //! Streaming 8 kHz <-> 16 kHz with one half-band filter in polyphase form: 1.4 ms of delay, no
 //! allocation. It knows no other rates.
 
+use crate::wide::{Kernel, Machine, wide};
+
 /// Samples at 8 kHz that are worked on at a time: 20 ms.
 const BLOCK: usize = 160;
 
@@ -35,13 +37,28 @@ impl Default for Upsampler {
 impl Upsampler {
     /// Writes two samples for each one read, as many as both slices allow; returns how many were written.
     pub fn process(&mut self, input: &[i16], out: &mut [i16]) -> usize {
-        input.chunks(BLOCK).zip(out.chunks_mut(2 * BLOCK)).map(|(input, out)| self.block(input, out)).sum()
+        self.extend(input.iter().map(|s| f32::from(*s)), out)
     }
 
-    fn block(&mut self, input: &[i16], out: &mut [i16]) -> usize {
+    /// The same from wherever samples come, such as a decoder's table, without a buffer between: in the
+    /// range of an `i16`.
+    pub fn extend(&mut self, mut input: impl ExactSizeIterator<Item = f32>, out: &mut [i16]) -> usize {
+        out.chunks_mut(2 * BLOCK).map(|out| wide(Up(self, &mut input, out))).sum()
+    }
+}
+
+/// One block from 8 kHz to 16 kHz.
+struct Up<'a, I>(&'a mut Upsampler, &'a mut I, &'a mut [i16]);
+
+impl<I: ExactSizeIterator<Item = f32>> Kernel for Up<'_, I> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self, _: impl Machine) -> usize {
+        let Up(Upsampler { past }, input, out) = self;
         let n = input.len().min(out.len() / 2).min(BLOCK);
         let mut line = [0.0; PAST + BLOCK];
-        load(&mut line, &mut self.past, input.iter().take(n).copied(), n);
+        load(&mut line, past, input, n);
         let mut side = [0.0; BLOCK];
         filter(&line, &mut side[..n]);
         // Of an input with zeros between its samples, one output in two falls on the centre tap alone.
@@ -69,16 +86,25 @@ impl Default for Downsampler {
 impl Downsampler {
     /// Writes one sample for each two read, as many as both slices allow; returns how many were written.
     pub fn process(&mut self, input: &[i16], out: &mut [i16]) -> usize {
-        input.chunks(2 * BLOCK).zip(out.chunks_mut(BLOCK)).map(|(input, out)| self.block(input, out)).sum()
+        input.chunks(2 * BLOCK).zip(out.chunks_mut(BLOCK)).map(|(input, out)| wide(Down(self, input, out))).sum()
     }
+}
 
-    fn block(&mut self, input: &[i16], out: &mut [i16]) -> usize {
+/// One block from 16 kHz to 8 kHz.
+struct Down<'a>(&'a mut Downsampler, &'a [i16], &'a mut [i16]);
+
+impl Kernel for Down<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self, _: impl Machine) -> usize {
+        let Down(past, input, out) = self;
         let n = (input.len() / 2).min(out.len()).min(BLOCK);
         let (pairs, _) = input.as_chunks::<2>();
         let mut even = [0.0; PAST + BLOCK];
         let mut odd = [0.0; PAST + BLOCK];
-        load(&mut even, &mut self.even, pairs.iter().take(n).map(|p| p[0]), n);
-        load(&mut odd, &mut self.odd, pairs.iter().take(n).map(|p| p[1]), n);
+        load(&mut even, &mut past.even, pairs.iter().map(|p| f32::from(p[0])), n);
+        load(&mut odd, &mut past.odd, pairs.iter().map(|p| f32::from(p[1])), n);
         let mut side = [0.0; BLOCK];
         filter(&even, &mut side[..n]);
         for ((out, side), centre) in out.iter_mut().zip(&side[..n]).zip(&odd[HALF - 1..]) {
@@ -89,16 +115,18 @@ impl Downsampler {
 }
 
 /// The past and `n` new samples in a row, and the new past.
-fn load(line: &mut [f32; PAST + BLOCK], past: &mut [f32; PAST], input: impl Iterator<Item = i16>, n: usize) {
+#[inline(always)]
+fn load(line: &mut [f32; PAST + BLOCK], past: &mut [f32; PAST], input: impl Iterator<Item = f32>, n: usize) {
     line[..PAST].copy_from_slice(past);
-    for (to, from) in line[PAST..].iter_mut().zip(input) {
-        *to = f32::from(from);
+    for (to, from) in line[PAST..PAST + n].iter_mut().zip(input) {
+        *to = from;
     }
     past.copy_from_slice(&line[n..n + PAST]);
 }
 
 /// The side taps at twice their size. The loop over taps is short and unrolled, so that the one over
 /// samples runs in vector registers.
+#[inline(always)]
 fn filter(line: &[f32; PAST + BLOCK], out: &mut [f32]) {
     for (n, out) in out.iter_mut().enumerate().take(BLOCK) {
         let mut sum = 0.0;
@@ -109,9 +137,12 @@ fn filter(line: &[f32; PAST + BLOCK], out: &mut [f32]) {
     }
 }
 
-/// Rounds and saturates. Truncating a positive number rounds down without a call to `floor`.
+/// Rounds and saturates. Among the floats from 2^23 to 2^24 the last bit is one: the sum with one of them is
+/// rounded, and its low bits are the number. A conversion would look for infinities at four times the cost.
+#[inline(always)]
 fn to_i16(x: f32) -> i16 {
-    ((x.clamp(-32_768.0, 32_767.0) + 32_768.5) as i32 - 32_768) as i16
+    const ONES: f32 = 12_582_912.0;
+    (x.clamp(-32_768.0, 32_767.0) + ONES).to_bits() as i16
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! RTCP (RFC 3550, 6): compound packets read in place and written into the caller's buffer, reception
-//! statistics, and round trips. It decides nothing about when to send; `leg` does.
+//! statistics, and round trips; extended reports (RFC 3611) too. It decides nothing about when to send; `leg`
+//! does.
 
+mod extended;
 mod reception;
 mod write;
 
+pub use extended::{DELAYS_MAX, Delay, Delays, ExtendedBlock, ExtendedBlocks, RECEIVER, VoipMetrics};
 pub use reception::{Reception, Sequenced};
 pub use write::Writer;
 
@@ -16,6 +19,8 @@ const SR: u8 = 200;
 const RR: u8 = 201;
 const SDES: u8 = 202;
 const BYE: u8 = 203;
+/// RFC 3611, 2.
+const XR: u8 = 207;
 /// SDES item: canonical name.
 const CNAME: u8 = 1;
 
@@ -60,7 +65,7 @@ pub struct ReportBlock {
 
 impl ReportBlock {
     fn read(b: &[u8; BLOCK_LEN]) -> Self {
-        let word = |i: usize| u32::from_be_bytes([b[i], b[i + 1], b[i + 2], b[i + 3]]);
+        let word = |i: usize| word_at(b, i);
         ReportBlock {
             ssrc: word(0),
             fraction_lost: b[4],
@@ -77,13 +82,15 @@ impl ReportBlock {
     /// block came: RFC 3550, 6.4.1, A - LSR - DLSR. `None` without a report to count from, or if the
     /// numbers make no sense (negative, or above a minute).
     pub fn round_trip(&self, now: Ntp) -> Option<std::time::Duration> {
-        if self.last_sr == 0 {
-            return None;
-        }
-        let units = now.middle().wrapping_sub(self.last_sr).wrapping_sub(self.delay_since_last_sr);
-        let nanos = u64::from(units) * 1_000_000_000 / 65_536;
-        (units < 60 << 16).then(|| std::time::Duration::from_nanos(nanos))
+        round_trip(now, self.last_sr, self.delay_since_last_sr)
     }
+}
+
+/// What has gone by since `last` (0: never) less the other side's `delay`, in 1/65536 s.
+fn round_trip(now: Ntp, last: u32, delay: u32) -> Option<std::time::Duration> {
+    let units = now.middle().wrapping_sub(last).wrapping_sub(delay);
+    let nanos = u64::from(units) * 1_000_000_000 / 65_536;
+    (last != 0 && units < 60 << 16).then(|| std::time::Duration::from_nanos(nanos))
 }
 
 /// What a sender says about its stream (RFC 3550, 6.4.1).
@@ -110,6 +117,8 @@ pub enum Packet<'a> {
     Description { ssrc: u32, cname: Option<&'a [u8]> },
     /// BYE: who leaves.
     Goodbye { ssrcs: Sources<'a> },
+    /// XR: who, and more about what it received.
+    Extended { ssrc: u32, blocks: ExtendedBlocks<'a> },
     /// Something else: its packet type.
     Other(u8),
 }
@@ -203,7 +212,7 @@ fn read(packet_type: u8, count: usize, body: &[u8]) -> Option<Packet<'_>> {
         SR => {
             let (ssrc, body) = split_word(body)?;
             let (info, body) = body.split_first_chunk::<20>()?;
-            let word = |i: usize| u32::from_be_bytes([info[i], info[i + 1], info[i + 2], info[i + 3]]);
+            let word = |i: usize| word_at(info, i);
             let ntp = Ntp(u64::from(word(0)) << 32 | u64::from(word(4)));
             let info = SenderInfo { ntp, rtp_timestamp: word(8), packets: word(12), octets: word(16) };
             Some(Packet::SenderReport { ssrc, info, blocks: blocks(body, count)? })
@@ -217,8 +226,17 @@ fn read(packet_type: u8, count: usize, body: &[u8]) -> Option<Packet<'_>> {
             Some(Packet::Description { ssrc, cname: cname(items)? })
         }
         BYE => Some(Packet::Goodbye { ssrcs: Sources(body.as_chunks().0.get(..count)?) }),
+        XR => {
+            let (ssrc, body) = split_word(body)?;
+            Some(Packet::Extended { ssrc, blocks: ExtendedBlocks(body) })
+        }
         other => Some(Packet::Other(other)),
     }
+}
+
+/// The word at `at`; whoever calls knows that it lies within.
+fn word_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 fn split_word(body: &[u8]) -> Option<(u32, &[u8])> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use media::rtcp::{Compound, Packet as Rtcp, Writer};
 use media::rtp::{Header, Packet};
+use media::secure::SEAL_MAX;
 use media::{Codec, Digit, Frame, FramePool, Kind, Leg, LegChange, LegConfig, MediaTime, TickIn, level};
 
 #[allow(clippy::disallowed_methods)]
@@ -27,29 +28,20 @@ const A: &str = "192.0.2.1:4000";
 const B: &str = "192.0.2.2:5000";
 
 fn config(codec: Codec, ssrc: u32, remote: &str) -> LegConfig {
+    let payload_type = codec.static_payload_type().unwrap();
     LegConfig {
         codec,
-        payload_type: codec.static_payload_type(),
-        dtmf_payload_type: Some(101),
+        payload_type,
+        receive: vec![(payload_type, codec)],
         ssrc,
         sequence: 65_530,
         timestamp: u32::MAX - 1_000,
-        remote: address(remote),
-        symmetric: true,
-        rtcp_mux: true,
-        rtcp_cname: "leg".into(),
+        ..LegConfig::new(address(remote))
     }
 }
 
 fn change(codec: Codec, remote: &str) -> LegChange {
-    LegChange {
-        codec,
-        payload_type: codec.static_payload_type(),
-        dtmf_payload_type: Some(101),
-        remote: address(remote),
-        rtcp_mux: true,
-        send: true,
-    }
+    LegChange::from(&config(codec, 1, remote))
 }
 
 /// Two legs and the network between them.
@@ -100,9 +92,9 @@ impl Pair {
             let (at, (to_b, datagram)) = entry.remove_entry();
             let now = self.start + ms(at.0);
             if to_b {
-                self.b.handle(now, address(A), &datagram);
+                self.b.handle(now, address(A), &mut datagram.clone());
             } else {
-                self.a.handle(now, address(B), &datagram);
+                self.a.handle(now, address(B), &mut datagram.clone());
             }
         }
         let now = self.start + ms(self.now_ms);
@@ -154,7 +146,10 @@ fn what_one_says_the_other_hears() {
         let begin = level::first_active_ms(&heard, 16_000, -40.0).unwrap();
         let end = level::last_active_ms(&heard, 16_000, -40.0).unwrap();
         assert!((20..75).contains(&begin), "{codec:?}: {begin} ms from mouth to ear, 7 of them network");
-        assert!(end.abs_diff(begin + 1_000) <= 10, "{codec:?}: {begin} to {end} ms");
+        // The delay may have come down meanwhile, by periods of the tone.
+        let left_out = pair.b.stats().shortened_ms as u32;
+        assert!(left_out <= 20, "{left_out} ms");
+        assert!((begin + 990 - left_out..=begin + 1_010).contains(&end), "{codec:?}: {begin} to {end} ms");
         let middle = &heard[(begin as usize + 100) * 16..(end as usize - 100) * 16];
         assert!((level::rms_dbfs(middle) - level::rms_dbfs(&said)).abs() < 0.2, "{codec:?}: as loud as said");
         let stats = pair.b.stats();
@@ -231,7 +226,7 @@ fn a_pause_of_the_driver_is_a_gap_in_time_but_not_in_numbers() {
 fn keys_replace_audio_and_keep_its_clock() {
     let at_once = "65534:0:key160m 65535:0:key320 0:0:key480! 1:0:key480! 2:0:key480! 3:5:-m 4:6:160m";
     assert_eq!(sent("5......f"), at_once);
-    let in_speech = "65534:0:160m 65535:1:key160m 0:1:key320 1:1:key480! 2:1:key480! 3:1:key480! 4:6:- 5:7:160m";
+    let in_speech = "65534:0:160m 65535:1:key160m 0:1:key320 1:1:key480! 2:1:key480! 3:1:key480! 4:6:160 5:7:160m";
     assert_eq!(sent("f5......f"), in_speech);
 }
 
@@ -273,10 +268,10 @@ fn latch(symmetric: bool, script: &str) -> String {
         let (at, rest) = word.split_once(':').unwrap();
         let now = start + ms(at.parse().unwrap());
         if let Some(to) = rest.strip_prefix('>') {
-            leg.renegotiate(change(Codec::Pcmu, &place(to).to_string()));
+            leg.renegotiate(now, change(Codec::Pcmu, &place(to).to_string()));
         } else {
             let (from, ssrc) = rest.split_once('/').unwrap();
-            leg.handle(now, place(from), &audio(0, n as u16, n as u32 * 160, ssrc.parse().unwrap(), &[0xFF; 160]));
+            leg.handle(now, place(from), &mut audio(0, n as u16, n as u32 * 160, ssrc.parse().unwrap(), &[0xFF; 160]));
         }
         let names = ["a", "a2", "b", "b2", "c", "s"];
         found.push(names.into_iter().find(|name| place(name) == leg.remote()).unwrap());
@@ -296,9 +291,10 @@ fn audio(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32, payload: &[
 fn the_first_packet_latches_and_strangers_do_not() {
     assert_eq!(latch(true, "0:b/1 20:b/1 40:c/2 60:b/1"), "b b b b foreign 1");
     assert_eq!(latch(true, "0:a2/1 20:a2/1"), "a2 a2 foreign 0");
-    // Only long silence moves it; with the same SSRC (a NAT that rebound) a short one is enough.
-    assert_eq!(latch(true, "0:b/1 1900:c/2 2100:c/2 2120:b/1"), "b b c c foreign 2");
-    assert_eq!(latch(true, "0:b/1 150:b2/1 250:b2/1 260:b/1"), "b b b2 b2 foreign 2");
+    // No silence moves it to another host; a NAT that rebound goes on with the same SSRC.
+    let heard = "0:b/1 20:b/1 40:b/1 60:b/1 80:b/1";
+    assert_eq!(latch(true, &format!("{heard} 1900:c/2 9000:c/1 9020:b/1")), "b b b b b b b b foreign 2");
+    assert_eq!(latch(true, &format!("{heard} 150:b2/1 290:b2/1 300:b/1")), "b b b b b b b2 b2 foreign 2");
     // The signalled address wins over a stranger who was quicker.
     assert_eq!(latch(true, "0:c/2 20:s/1 40:c/2"), "c s s foreign 1");
     // A signalled change believes the first again; the same address signalled again changes nothing.
@@ -341,9 +337,9 @@ fn rtcp_goes_to_the_rtp_port_or_the_next_or_where_it_comes_from() {
     let mut writer = Writer::new(&mut report);
     assert!(writer.receiver_report(9, &[]));
     let len = writer.len();
-    plain.handle(start, address("192.0.2.66:7000"), &report[..len]);
+    plain.handle(start, address("192.0.2.66:7000"), &mut report[..len]);
     assert_eq!((to(&mut plain), plain.stats().foreign), (address("192.0.2.1:4001"), 1));
-    plain.handle(start, address("192.0.2.1:7000"), &report[..len]);
+    plain.handle(start, address("192.0.2.1:7000"), &mut report[..len]);
     assert_eq!(to(&mut plain), address("192.0.2.1:7000"));
 }
 
@@ -361,7 +357,7 @@ fn goodbye_is_said_and_heard() {
         [Rtcp::SenderReport { .. }, Rtcp::Description { cname: Some(b"leg"), .. }, Rtcp::Goodbye { .. }]
     ));
     assert!(!pair.b.stats().goodbye);
-    pair.b.handle(now, address(A), &buffer[..out.len]);
+    pair.b.handle(now, address(A), &mut buffer[..out.len]);
     assert!(pair.b.stats().goodbye);
     assert!(pair.a.goodbye(now, &mut buffer[..20]).is_none(), "no room, no packet");
 }
@@ -384,18 +380,18 @@ fn a_codec_change_is_seamless_and_hold_is_quiet() {
     let mut pair = Pair::new(Codec::Pcmu);
     let said = tone(400.0, 8_000.0, 1_000);
     pair.say(&said, 0);
-    pair.a.renegotiate(change(Codec::Pcma, B));
-    pair.b.renegotiate(change(Codec::Pcma, A));
+    pair.a.renegotiate(pair.start, change(Codec::Pcma, B));
+    pair.b.renegotiate(pair.start, change(Codec::Pcma, A));
     let heard = pair.say(&said, 0);
     let loudness = heard.chunks(320).map(level::rms_dbfs);
     let (quietest, loudest) = loudness.fold((0.0, -99.0), |(low, high): (f32, f32), l| (low.min(l), high.max(l)));
     assert!(loudest - quietest < 1.0, "{quietest} to {loudest} dBFS across the change");
     assert_eq!((pair.b.stats().concealed_frames, pair.b.stats().junk), (0, 0));
     let before = pair.a.stats().packets_sent;
-    pair.a.renegotiate(LegChange { send: false, ..change(Codec::Pcma, B) });
+    pair.a.renegotiate(pair.start, LegChange { send: false, ..change(Codec::Pcma, B) });
     pair.say(&said, 0);
     assert_eq!(pair.a.stats().packets_sent, before);
-    pair.a.renegotiate(change(Codec::Pcma, B));
+    pair.a.renegotiate(pair.start, change(Codec::Pcma, B));
     let heard = pair.say(&said, 10);
     assert!(level::first_active_ms(&heard, 16_000, -40.0).unwrap() < 80, "it goes on at once");
     assert_eq!(pair.b.stats().packets_lost, 0);
@@ -404,12 +400,12 @@ fn a_codec_change_is_seamless_and_hold_is_quiet() {
 /// Feeds one leg a packet every 20 ms as `packet` makes it, `None` for none; kinds of the frames as letters.
 fn kinds(leg: &mut Leg, packets: u32, packet: impl Fn(u32) -> Option<Vec<u8>>) -> String {
     let start = epoch();
-    let mut pool = FramePool::new(1);
+    let mut pool = FramePool::new(3);
     let mut list = String::new();
     for n in 0..packets {
         let now = start + ms(u64::from(n) * 20);
         if let Some(datagram) = packet(n) {
-            leg.handle(now, address(A), &datagram);
+            leg.handle(now, address(A), &mut datagram.clone());
         }
         let tick = leg.tick_in(now + ms(3), &mut pool);
         list.push(match tick.kind {
@@ -429,7 +425,7 @@ fn sources_come_pause_and_change() {
     let plain = |n: u32, ssrc| Some(audio(0, n as u16, n * 160, ssrc, &loud));
     assert_eq!(kinds(&mut leg(), 8, |n| plain(n, 5)), "..aaaaaa");
     // A pause: concealed while it might be loss, then silence, then a new spurt.
-    assert_eq!(kinds(&mut leg(), 18, |n| if (4..12).contains(&n) { None } else { plain(n, 5) }), "..aaaaccc.....aaaa");
+    assert_eq!(kinds(&mut leg(), 18, |n| if (4..12).contains(&n) { None } else { plain(n, 5) }), "..aaaacccccc..aaaa");
     // Another SSRC in mid-stream is believed at its second packet.
     let mut changing = leg();
     assert_eq!(kinds(&mut changing, 12, |n| plain(n, if n < 5 { 5 } else { 6 })), "..aaaa..aaaa");
@@ -464,7 +460,7 @@ fn an_exhausted_pool_loses_frames_but_not_the_thread() {
 fn a_short_buffer_gets_nothing() {
     let start = epoch();
     let mut leg = Leg::new(start, config(Codec::Pcmu, 1, A));
-    assert!(leg.tick_out(start, None, &mut [0; 171]).is_none());
+    assert!(leg.tick_out(start, None, &mut [0; 171 + SEAL_MAX]).is_none());
     assert!(leg.tick_out(start, None, &mut []).is_none());
-    assert_eq!(leg.tick_out(start, None, &mut [0; 172]).unwrap().len, 172);
+    assert_eq!(leg.tick_out(start, None, &mut [0; 172 + SEAL_MAX]).unwrap().len, 172);
 }

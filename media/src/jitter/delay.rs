@@ -1,43 +1,45 @@
 //! What the network does to packets, as far as the jitter buffer cares: the shortest transit of late, the
 //! distribution of delays over it, and the delay to aim at. It never looks at a payload.
-use super::{JITTER_PACKETS, JitterConfig};
+use super::{JitterConfig, MS};
 
 /// Width of a bin of the distribution.
 const BIN_MS: u32 = 5;
-/// Bins: delays up to 200 ms; what is longer falls into the last.
-const BINS: usize = 40;
+/// Bins: delays up to 240 ms; what is longer falls into the last.
+const BINS: usize = 48;
 /// The share of packets that shall come in time.
 const IN_TIME: f32 = 0.96;
-/// What one packet weighs in the long run: the distribution remembers some 100 packets, 2 s,
-/// and three times that are forgotten by the percentile.
+/// What 20 ms of audio weigh in the long run: the distribution remembers some 2 s, so five late packets
+/// close together raise the target at once, and it has come down again after three times that.
 const WEIGHT_MIN: f32 = 0.01;
-/// Packets before the distribution may bring the target below its start: 1 s at 20 ms.
-const SEEN_ENOUGH: u32 = 50;
+/// Audio before the distribution may bring the target below its start: 1 s.
+const SEEN_ENOUGH: i64 = 1_000 * MS;
 /// The shortest transit is taken over one to two of these, so that it follows a drifting clock.
-const WINDOW_MS: u32 = 2_000;
+const WINDOW: i64 = 2_000 * MS;
 
 pub(super) struct Delays {
     config: JitterConfig,
     /// Share of the packets by delay.
     shares: [f32; BINS],
     seen: u32,
+    seen_len: i64,
     /// Shortest transit of this window and of the one before.
     shortest: [Option<i64>; 2],
     window_start: i64,
-    /// Duration of the last packet.
-    packet: u32,
-    target: u32,
+    /// The last packet's arrival, and its transit.
+    last: Option<(i64, i64)>,
+    target: i64,
 }
 
 impl Delays {
     pub fn new(config: JitterConfig) -> Self {
         let mut delays = Delays {
-            config: JitterConfig { clock_rate: config.clock_rate.max(1_000), ..config },
+            config,
             shares: [0.0; BINS],
             seen: 0,
+            seen_len: 0,
             shortest: [None; 2],
             window_start: 0,
-            packet: config.clock_rate / 50,
+            last: None,
             target: 0,
         };
         delays.target = delays.find_target();
@@ -47,6 +49,7 @@ impl Delays {
     /// Forgets the shortest transit, keeps the distribution.
     pub fn rebase(&mut self) {
         self.shortest = [None; 2];
+        self.last = None;
     }
 
     /// The shortest transit of the last seconds.
@@ -54,43 +57,56 @@ impl Delays {
         self.shortest.into_iter().flatten().min()
     }
 
-    /// The delay to aim at, in units of the RTP clock.
-    pub fn target(&self) -> u32 {
+    /// The delay to aim at, in samples.
+    pub fn target(&self) -> i64 {
         self.target
     }
 
-    /// Takes a packet's arrival and its time, both in units of the RTP clock.
-    pub fn observe(&mut self, arrival: i64, at: i64, duration: u32) {
+    /// Takes a packet's arrival, its time and its length, all in samples.
+    pub fn observe(&mut self, arrival: i64, at: i64, len: i64) {
         let transit = arrival - at;
         let [current, before] = &mut self.shortest;
-        if arrival - self.window_start > i64::from(WINDOW_MS * (self.config.clock_rate / 1000)) {
+        if arrival - self.window_start > WINDOW {
             self.window_start = arrival;
             *before = current.take();
         }
         *current = Some(current.map_or(transit, |c| c.min(transit)));
+        let released = self.last.replace((arrival, transit)).is_some_and(|(came, before)| {
+            // Behind a stall of the network packets come in a bunch, each as much less late as it is later
+            // in the stream: one delay that many packets saw. The first speaks for it, so that one stall
+            // does not cost seconds of delay, and frequent ones still do.
+            arrival - came < len / 4 && transit < before
+        });
+        if released {
+            return;
+        }
         let delay = self.base().map_or(0, |base| transit - base);
-        let bin = delay / i64::from(self.config.clock_rate / 1000 * BIN_MS).max(1);
-        let bin = usize::try_from(bin).unwrap_or(0).min(BINS - 1);
+        let bin = usize::try_from(delay / (i64::from(BIN_MS) * MS)).unwrap_or(0).min(BINS - 1);
         self.seen = self.seen.saturating_add(1);
-        let weight = (1.0 / self.seen as f32).max(WEIGHT_MIN);
-        self.shares.iter_mut().for_each(|share| *share *= 1.0 - weight);
-        self.shares[bin] += weight;
-        self.packet = duration;
+        self.seen_len = self.seen_len.saturating_add(len);
+        let weight = (1.0 / self.seen as f32).max(WEIGHT_MIN * len as f32 / (20 * MS) as f32).min(1.0);
+        let mut total = 0.0;
+        for share in &mut self.shares {
+            *share *= 1.0 - weight;
+            total += *share;
+        }
+        // What is left rather than the weight: the shares sum to one, whatever rounding did for hours.
+        if let Some(share) = self.shares.get_mut(bin) {
+            *share += 1.0 - total;
+        }
         self.target = self.find_target();
     }
 
-    fn find_target(&self) -> u32 {
-        let ms = self.config.clock_rate / 1000;
+    fn find_target(&self) -> i64 {
         let mut left = 1.0 - IN_TIME;
         let late = self.shares.iter().rposition(|share| {
             left -= share;
             left < 0.0
         });
         // The upper edge of the bin.
-        let observed = late.map_or(0, |bin| (bin as u32 + 1) * BIN_MS * ms);
-        let start = if self.seen < SEEN_ENOUGH { self.config.delay_start_ms * ms } else { 0 };
-        let room = self.packet.saturating_mul(JITTER_PACKETS as u32 - 2);
-        let floor = self.config.delay_min_ms * ms;
-        observed.max(start).max(floor).min(self.config.delay_max_ms * ms).min(room.max(floor))
+        let observed_ms = late.map_or(0, |bin| (bin as u32 + 1) * BIN_MS);
+        let start_ms = if self.seen_len < SEEN_ENOUGH { self.config.delay_start_ms } else { 0 };
+        let target_ms = observed_ms.max(start_ms).max(self.config.delay_min_ms).min(self.config.delay_max_ms);
+        i64::from(target_ms) * MS
     }
 }

@@ -3,80 +3,86 @@
 use std::time::{Duration, Instant};
 
 use super::cadence::Cadence;
-use super::{Kind, LegStats, TickIn};
-use crate::dtmf::{self, Digits};
-use crate::jitter::{Arrival, Inserted, JitterBuffer, JitterConfig, Stretch};
-use crate::plc::Concealer;
-use crate::resample::Upsampler;
+use super::road::Road;
+use super::{Kind, LegChange, LegConfig, LegStats, TickIn};
+use crate::dtmf::{self, Digit, Digits, Keys, ToneDetector, Way};
+use crate::jitter::{Arrival, Inserted, JITTER_PACKETS, JitterBuffer, JitterConfig};
+use crate::quality::{Outcome, Tracker};
 use crate::rtcp::{Reception, Sequenced};
 use crate::rtp::Packet;
-use crate::{Codec, FRAME_SAMPLES, FramePool, MediaTime, level};
+use crate::{Codec, FRAME_MS, FRAME_SAMPLES, FramePool, MediaTime, SAMPLE_RATE};
 
-/// Samples of a frame at 8 kHz.
-const NARROW: usize = FRAME_SAMPLES / 2;
-/// Quiet is below -50 dBFS: what can be dropped or held unheard (as a mean square).
-const QUIET: f32 = 10_737.0;
-/// A dropped frame is faded into the next over 5 ms.
-const SPLICE: usize = 40;
+/// Units of the RTP clock of telephone-event and comfort noise (RFC 3389, 4), and how long one of the
+/// latter stands for, at least.
+const PLAIN_CLOCK_RATE: u32 = 8_000;
+const COMFORT_NOISE_UNITS: u32 = PLAIN_CLOCK_RATE / 50;
 /// A new SSRC is believed at once if the old one was silent for this long, else at its second packet.
 const SOURCE_SILENT: Duration = Duration::from_millis(60);
 /// A key whose packets stopped is up, even if its end never came.
 const KEY_TIMEOUT: Duration = Duration::from_millis(120);
+/// So long after a key's last packet the audio it replaced may still turn out not to be there.
+const KEY_SHADOW: Duration = Duration::from_millis(500);
 
 pub(super) struct Inbound {
-    /// The codec agreed on and, after a change, the former one, whose last packets may still come.
-    codecs: [Option<(u8, Codec)>; 2],
+    start: Instant,
     dtmf_payload_type: Option<u8>,
     jitter: JitterBuffer,
-    concealer: Concealer,
-    upsampler: Upsampler,
-    keys: dtmf::Receiver,
+    road: Road,
+    /// Units a second of the last packet's RTP clock.
+    clock_rate: u32,
+    /// Keys as telephone events and as tones, each press told by either ...
+    events: dtmf::Receiver,
+    tones: Option<ToneDetector>,
+    /// ... and what they were put together to.
+    presses: Keys,
     digits: Digits,
     reception: Option<Reception>,
     /// An SSRC that was seen once while another one speaks.
     candidate: Option<u32>,
     last_packet: Option<Instant>,
-    last_key: Option<Instant>,
+    last_event: Option<Instant>,
     /// Lost from sources that are gone.
     lost_before: i64,
-    quiet: bool,
+    /// Samples that the tracker was told are missing.
+    missing_told: u64,
     cadence: Cadence,
     counts: LegStats,
 }
 
 impl Inbound {
-    pub fn new(now: Instant, codec: Codec, payload_type: u8, dtmf_payload_type: Option<u8>) -> Self {
-        let jitter = JitterConfig { clock_rate: codec.clock_rate(), ..JitterConfig::default() };
+    /// Everything is allocated here, and in `renegotiate`.
+    pub fn new(now: Instant, config: &LegConfig) -> Self {
         Inbound {
-            codecs: [Some((payload_type, codec)), None],
-            dtmf_payload_type,
-            jitter: JitterBuffer::new(now, jitter),
-            concealer: Concealer::default(),
-            upsampler: Upsampler::default(),
-            keys: dtmf::Receiver::default(),
+            start: now,
+            dtmf_payload_type: config.dtmf_payload_type,
+            jitter: JitterBuffer::new(now, JitterConfig::default()),
+            road: Road::new(&config.receive, config.comfort_noise_payload_type),
+            clock_rate: config.receive.first().map_or(PLAIN_CLOCK_RATE, |(_, codec)| codec.clock_rate()),
+            events: dtmf::Receiver::default(),
+            tones: config.inband_digits.then(ToneDetector::default),
+            presses: Keys::default(),
             digits: Digits::default(),
             reception: None,
             candidate: None,
             last_packet: None,
-            last_key: None,
+            last_event: None,
             lost_before: 0,
-            quiet: true,
+            missing_told: 0,
             cadence: Cadence::new(now),
             counts: LegStats::default(),
         }
     }
 
-    pub fn renegotiate(&mut self, codec: Codec, payload_type: u8, dtmf_payload_type: Option<u8>) {
-        let now = Some((payload_type, codec));
-        if self.codecs[0] != now {
-            self.codecs = [now, self.codecs[0]];
-        }
-        self.dtmf_payload_type = dtmf_payload_type;
+    pub fn renegotiate(&mut self, change: &LegChange) {
+        self.road.renegotiate(&change.receive, change.comfort_noise_payload_type);
+        self.dtmf_payload_type = change.dtmf_payload_type;
     }
 
     /// Whether this payload type was agreed on.
     pub fn knows(&self, payload_type: u8) -> bool {
-        self.dtmf_payload_type == Some(payload_type) || self.codec_of(payload_type).is_some()
+        self.dtmf_payload_type == Some(payload_type)
+            || self.road.is_comfort_noise(payload_type)
+            || self.road.codec(payload_type).is_some()
     }
 
     /// The SSRC that speaks now.
@@ -99,56 +105,104 @@ impl Inbound {
         self.counts.bytes_received += packet.payload.len() as u64;
         let sequenced = self.reception.as_mut().map(|r| r.sequence(header.sequence));
         if self.dtmf_payload_type == Some(header.payload_type) {
-            self.last_key = Some(now);
-            let digit = self.keys.push(header.timestamp, header.marker, packet.payload);
-            if digit.is_some_and(|d| !self.digits.push(d)) {
-                self.counts.digits_dropped += 1;
+            self.last_event = Some(now);
+            let digit = self.events.push(header.timestamp, header.marker, packet.payload);
+            self.press(now, Way::Event, digit);
+            if self.events.is_down() {
+                self.presses.held(now, Way::Event);
             }
-        } else if let Some(codec) = self.codec_of(header.payload_type) {
-            self.audio(now, packet, codec, sequenced);
+        } else {
+            self.audio(now, packet, sequenced);
         }
     }
 
-    /// The frame of this tick, written once, straight into the pool's slot.
-    pub fn tick(&mut self, now: Instant, pool: &mut FramePool) -> TickIn {
+    /// A key that came by signalling.
+    pub fn info_digit(&mut self, now: Instant, digit: Digit) {
+        self.press(now, Way::Info, Some(digit));
+    }
+
+    /// The frame of this tick, written once, straight into the pool's slot; `tracker` is told what became of the
+    /// packets whose time it was.
+    pub fn tick(&mut self, now: Instant, pool: &mut FramePool, tracker: &mut Tracker) -> TickIn {
         let number = self.cadence.tick(now).number;
-        if self.keys.is_down() && self.last_key.is_none_or(|at| now.saturating_duration_since(at) > KEY_TIMEOUT) {
-            self.keys.release();
+        let overdue = |at| now.saturating_duration_since(at) > KEY_TIMEOUT;
+        if self.events.is_down() && self.last_event.is_none_or(overdue) {
+            self.events.release();
         }
         self.counts.silent_for = self.last_packet.map(|at| now.saturating_duration_since(at));
-        self.jitter.tick(now);
-        let mut narrow = [0; NARROW];
-        let kind = self.fill(&mut narrow);
+        let plan = self.jitter.tick(now, self.road.held(), || self.road.is_quiet());
+        let at = MediaTime::from_frames(number);
+        let (frame, kind) = self.road.tick(&mut self.jitter, plan, self.events.is_down(), at, pool);
         match kind {
             Kind::Audio => {}
             Kind::Concealed => self.counts.concealed_frames += 1,
             Kind::Silence => self.counts.silence_frames += 1,
         }
-        let upsampler = &mut self.upsampler;
-        let filled = pool.fill(MediaTime::from_frames(number), |wide| {
-            upsampler.process(&narrow, wide);
-            Ok::<(), ()>(())
-        });
-        if filled.is_err() {
-            self.counts.pool_exhausted += 1;
-            self.upsampler.process(&narrow, &mut [0; FRAME_SAMPLES]);
+        self.counts.pool_exhausted += u64::from(frame.is_none());
+        let listening = self.tones.as_mut().zip(frame.as_ref());
+        let tone = listening.map(|(tones, frame)| tones.frame(frame.samples())).unwrap_or_default();
+        self.press(now, Way::Tone, tone.pressed);
+        self.judge(now, tracker);
+        TickIn { frame, digits: std::mem::take(&mut self.digits), kind, tone: tone.down }
+    }
+
+    /// In the order of playing: what was missing until now, then this tick.
+    fn judge(&mut self, now: Instant, tracker: &mut Tracker) {
+        let missing = self.jitter.missing() + self.road.unrecovered();
+        let frames = (missing - self.missing_told) / FRAME_SAMPLES as u64;
+        self.missing_told += frames * FRAME_SAMPLES as u64;
+        // A key's events stand where audio would be, and a jump of the time line is no loss of minutes.
+        let keyed = self.last_event.is_some_and(|at| now.saturating_duration_since(at) < KEY_SHADOW);
+        let frames = if keyed { 0 } else { frames.min(JITTER_PACKETS as u64) };
+        (0..frames).for_each(|_| tracker.packet(Outcome::Missing, FRAME_MS));
+        if self.road.received() {
+            tracker.packet(Outcome::Received, FRAME_MS);
         }
-        TickIn { frame: filled.ok(), digits: std::mem::take(&mut self.digits), kind }
+    }
+
+    /// The codec that came last.
+    pub fn codec(&self) -> Option<Codec> {
+        self.road.speaks()
+    }
+
+    /// Whether the other side said that it pauses.
+    pub fn pauses(&self) -> bool {
+        self.road.pauses()
+    }
+
+    /// Packets received and valid.
+    pub fn packets(&self) -> u64 {
+        self.counts.packets_received
+    }
+
+    /// How long ago the last packet came, at the last tick.
+    pub fn silent_for(&self) -> Option<Duration> {
+        self.counts.silent_for
     }
 
     /// Its share of the leg's statistics.
     pub fn stats(&self) -> LegStats {
         let mut stats = self.counts.clone();
-        let units_per_ms = self.codecs[0].map_or(8, |(_, codec)| codec.clock_rate() / 1000);
+        let units_per_ms = (self.clock_rate / 1000).max(1);
         stats.packets_lost = self.lost_before + self.reception.as_ref().map_or(0, Reception::lost);
         stats.jitter_ms = self.reception.as_ref().map_or(0.0, |r| r.jitter() as f32 / units_per_ms as f32);
         stats.delay_ms = self.jitter.delay_ms();
         stats.target_delay_ms = self.jitter.target_ms();
+        let made = self.road.made();
+        stats.copied_frames = made.copied;
+        stats.recovered = made.recovered;
+        stats.stretches = made.stretches;
+        stats.shortened_ms = made.shortened * 1000 / u64::from(SAMPLE_RATE);
+        stats.lengthened_ms = made.lengthened * 1000 / u64::from(SAMPLE_RATE);
         stats
     }
 
-    fn codec_of(&self, payload_type: u8) -> Option<Codec> {
-        self.codecs.iter().flatten().find(|(known, _)| *known == payload_type).map(|(_, codec)| *codec)
+    /// Keeps a press as one way tells it, if no other told it before.
+    fn press(&mut self, now: Instant, way: Way, digit: Option<Digit>) {
+        let digit = digit.and_then(|digit| self.presses.press(now, way, digit));
+        if digit.is_some_and(|digit| !self.digits.push(digit)) {
+            self.counts.digits_dropped += 1;
+        }
     }
 
     /// Whether a packet of this source is to be taken; changes over to a new source if so.
@@ -166,22 +220,38 @@ impl Inbound {
             self.lost_before += gone.lost();
             self.counts.ssrc_changes += 1;
             self.jitter.reset();
-            self.keys.reset();
+            self.road.change_source();
+            self.events.reset();
+            if let Some(tones) = &mut self.tones {
+                tones.reset();
+            }
         }
         self.candidate = None;
         true
     }
 
-    fn audio(&mut self, now: Instant, packet: &Packet<'_>, codec: Codec, sequenced: Option<Sequenced>) {
+    fn audio(&mut self, now: Instant, packet: &Packet<'_>, sequenced: Option<Sequenced>) {
         if sequenced == Some(Sequenced::Duplicate) {
             self.counts.duplicate += 1;
             return;
         }
         let header = packet.header;
+        let (clock_rate, duration, whole) = match self.road.codec(header.payload_type) {
+            Some(decoder) => {
+                let codec = decoder.codec();
+                (codec.clock_rate(), decoder.duration(packet.payload), codec == Codec::Opus)
+            }
+            // Comfort noise stands for the time until the next packet.
+            None => (PLAIN_CLOCK_RATE, COMFORT_NOISE_UNITS, false),
+        };
         let arrival = Arrival {
+            sequence: header.sequence,
             timestamp: header.timestamp,
-            duration: codec.duration(packet.payload.len()),
+            clock_rate,
+            duration,
             marker: header.marker,
+            whole,
+            pause: self.road.is_pause(header.payload_type, packet.payload),
             payload_type: header.payload_type,
             payload: packet.payload,
         };
@@ -201,67 +271,14 @@ impl Inbound {
         if sequenced == Some(Sequenced::Behind) && inserted == Inserted::Queued {
             self.counts.reordered += 1;
         }
+        if clock_rate != self.clock_rate {
+            // Jitter is counted in units that no longer are (RFC 7160, 4.1).
+            self.clock_rate = clock_rate;
+            reception.forget_spacing();
+        }
+        let since = now.saturating_duration_since(self.start).as_micros();
         // Modulo 2^32, as the timestamps are.
-        reception.spacing(self.jitter.units_at(now) as u32, header.timestamp);
-    }
-
-    /// 20 ms at 8 kHz, with the delay corrected where that is not heard.
-    fn fill(&mut self, out: &mut [i16; NARROW]) -> Kind {
-        if self.jitter.hold_due(self.quiet) {
-            self.counts.stretched_frames += 1;
-            self.concealer.conceal(out);
-            return Kind::Concealed;
-        }
-        let kind = self.decode(out);
-        self.quiet = level::mean_square(out) < QUIET;
-        if kind != Kind::Audio || !self.jitter.skip_due(self.quiet) {
-            return kind;
-        }
-        self.counts.skipped_frames += 1;
-        let dropped = *out;
-        let kind = self.decode(out);
-        for (i, (sample, dropped)) in out.iter_mut().zip(dropped).take(SPLICE).enumerate() {
-            let (old, new, i) = (i32::from(dropped), i32::from(*sample), i as i32);
-            *sample = (old + (new - old) * i / SPLICE as i32) as i16;
-        }
-        kind
-    }
-
-    /// The next 20 ms of the time line at 8 kHz.
-    fn decode(&mut self, out: &mut [i16; NARROW]) -> Kind {
-        let (mut audio, mut made_up) = (0, 0);
-        let mut rest = &mut out[..];
-        while !rest.is_empty() {
-            let key_down = self.keys.is_down();
-            let stretch = self.jitter.pull(rest.len() as u32);
-            let (Stretch::Payload { duration, .. } | Stretch::Lost { duration } | Stretch::Silence { duration }) =
-                stretch;
-            let len = (duration as usize).clamp(1, rest.len());
-            let (part, after) = std::mem::take(&mut rest).split_at_mut(len);
-            rest = after;
-            match stretch {
-                Stretch::Payload { payload_type, bytes, .. } => {
-                    let known = self.codecs.iter().flatten().find(|(known, _)| *known == payload_type);
-                    let written = known.map_or(0, |(_, codec)| codec.decode(bytes, part));
-                    part[written..].fill(0);
-                    self.concealer.good(part);
-                    audio += len;
-                }
-                // While a key is down its events replace the audio: nothing is missing.
-                Stretch::Lost { .. } if !key_down => {
-                    self.concealer.conceal(part);
-                    made_up += if part.iter().any(|sample| *sample != 0) { len } else { 0 };
-                }
-                Stretch::Lost { .. } | Stretch::Silence { .. } => {
-                    part.fill(0);
-                    self.concealer.good(part);
-                }
-            }
-        }
-        match (audio, made_up) {
-            (audio, _) if audio >= NARROW / 2 => Kind::Audio,
-            (_, made_up) if made_up > 0 => Kind::Concealed,
-            _ => Kind::Silence,
-        }
+        let units = (since * u128::from(clock_rate) / 1_000_000) as u32;
+        reception.spacing(units, header.timestamp);
     }
 }

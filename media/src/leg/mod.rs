@@ -4,64 +4,37 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::dtmf::{Digit, Digits};
+use crate::quality::{Path, Tracker};
 use crate::rtcp::Compound;
-use crate::{Codec, Frame, FramePool, rtp};
+use crate::secure::{Failure, Opened, SEAL_MAX, Shield, ShieldConfig, ShieldEvent, Suite};
+use crate::watch::{self, Heard, Seen, Trouble, Watch};
+use crate::{Codec, FRAME_MS, Frame, FramePool, rtp};
 
 mod cadence;
+mod carry;
+mod config;
 mod inbound;
 mod latch;
 mod outbound;
 mod reporter;
+mod road;
+mod stats;
 
+pub use config::{LegChange, LegConfig};
 use inbound::Inbound;
 use latch::Latch;
 use outbound::Outbound;
 use reporter::Reporter;
+pub use stats::LegStats;
 
 /// Room that one outgoing datagram needs, RTP or RTCP, in bytes.
 pub const DATAGRAM_MAX: usize = 1_500;
 
-/// What was agreed with the other side when the leg starts.
-#[derive(Clone)]
-pub struct LegConfig {
-    /// The codec, both ways.
-    pub codec: Codec,
-    /// Its RTP payload type, both ways.
-    pub payload_type: u8,
-    /// The payload type of telephone-event (RFC 4733), if agreed.
-    pub dtmf_payload_type: Option<u8>,
-    /// Our synchronization source, random.
-    pub ssrc: u32,
-    /// Our first sequence number, random.
-    pub sequence: u16,
-    /// Our first timestamp, random.
-    pub timestamp: u32,
-    /// Where the other side wants its RTP, from its SDP.
-    pub remote: SocketAddr,
-    /// Send to where the first valid packet comes from rather than to `remote` (symmetric RTP, RFC 4961).
-    pub symmetric: bool,
-    /// RTCP on the RTP port (RFC 5761) rather than on the next one.
-    pub rtcp_mux: bool,
-    /// Our canonical name (RFC 3550, 6.5.1): the same for the whole call, says nothing about anybody.
-    pub rtcp_cname: String,
-}
+/// Frames of its pool that a leg keeps a handle of, to make up for what is lost.
+pub const FRAMES_KEPT: usize = road::FRAMES_KEPT;
 
-/// What a re-INVITE changed. The stream goes on: same SSRC, sequence and timestamps.
-#[derive(Clone)]
-pub struct LegChange {
-    /// The codec from now on; packets of the former one still decode.
-    pub codec: Codec,
-    /// Its payload type.
-    pub payload_type: u8,
-    /// The payload type of telephone-event, if agreed.
-    pub dtmf_payload_type: Option<u8>,
-    /// Where the other side wants its RTP now; a new address unlatches the old one.
-    pub remote: SocketAddr,
-    /// RTCP on the RTP port.
-    pub rtcp_mux: bool,
-    /// Whether we may send at all (false: we are held with `sendonly` or `inactive`).
-    pub send: bool,
-}
+/// A call of which nothing comes for this long, neither packets nor reports, is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// What a frame is made of.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -82,6 +55,19 @@ pub struct TickIn {
     pub digits: Digits,
     /// What the frame is made of.
     pub kind: Kind,
+    /// A key's tone is in the frame: nothing for a recognizer.
+    pub tone: bool,
+}
+
+/// What a leg's owner should know besides frames and keys.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum LegEvent {
+    /// Media is protected by this suite from now on.
+    Secured(Suite),
+    /// There will be no keys, so there will be no media.
+    Failed(Failure),
+    /// Something is wrong with the media, or no longer is.
+    Trouble(Trouble),
 }
 
 /// A datagram to send: the first `len` bytes of the buffer given, to `to`.
@@ -93,73 +79,21 @@ pub struct Outgoing {
     pub to: SocketAddr,
 }
 
-/// What happened on a leg so far.
-#[derive(Clone, Default, Debug, PartialEq)]
-pub struct LegStats {
-    /// RTP packets received and valid.
-    pub packets_received: u64,
-    /// Their payload bytes.
-    pub bytes_received: u64,
-    /// RTP packets sent.
-    pub packets_sent: u64,
-    /// Their payload bytes.
-    pub bytes_sent: u64,
-    /// Packets that never came (RFC 3550, 6.4.1: cumulative, less duplicates, so it can be negative).
-    pub packets_lost: i64,
-    /// Interarrival jitter in milliseconds (RFC 3550, A.8).
-    pub jitter_ms: f32,
-    /// Packets that came after their time.
-    pub late: u64,
-    /// Packets that came twice.
-    pub duplicate: u64,
-    /// Packets that overtook another.
-    pub reordered: u64,
-    /// Packets dropped because the jitter buffer was full.
-    pub overflow: u64,
-    /// Frames with at least 10 ms made up.
-    pub concealed_frames: u64,
-    /// Frames of silence because nothing came.
-    pub silence_frames: u64,
-    /// Frames dropped to bring the delay down.
-    pub skipped_frames: u64,
-    /// Frames put in to bring the delay up.
-    pub stretched_frames: u64,
-    /// Frames lost because the pool was exhausted.
-    pub pool_exhausted: u64,
-    /// Delay of the jitter buffer now, and what it aims at, in milliseconds.
-    pub delay_ms: u32,
-    /// What the delay aims at.
-    pub target_delay_ms: u32,
-    /// Datagrams that were neither RTP nor RTCP, of a payload type nobody agreed on, or too long.
-    pub junk: u64,
-    /// Valid packets from somebody else than the latched source.
-    pub foreign: u64,
-    /// Times the source's SSRC changed.
-    pub ssrc_changes: u64,
-    /// Times the source's timestamps jumped.
-    pub timestamp_jumps: u64,
-    /// Times the destination moved to another source address.
-    pub latches: u64,
-    /// Keys lost because nobody asked for them in time.
-    pub digits_dropped: u64,
-    /// Round trip from the other side's reports.
-    pub round_trip: Option<Duration>,
-    /// Fraction lost that the other side reported last, 0 to 1.
-    pub remote_fraction_lost: Option<f32>,
-    /// Jitter that the other side reported last, in milliseconds.
-    pub remote_jitter_ms: Option<f32>,
-    /// How long ago the last valid RTP packet came, at the last tick.
-    pub silent_for: Option<Duration>,
-    /// The other side said goodbye (RTCP BYE).
-    pub goodbye: bool,
-}
-
 /// One call's media.
 pub struct Leg {
+    shield: Shield,
     inbound: Inbound,
     outbound: Outbound,
     latch: Latch,
     reporter: Reporter,
+    tracker: Tracker,
+    watch: Watch,
+    trouble: Option<Trouble>,
+    /// What was agreed on: it stands for what the other side sends until that comes.
+    codec: Codec,
+    ice: bool,
+    /// The stream is not two-way now.
+    held: bool,
     junk: u64,
     foreign: u64,
 }
@@ -167,42 +101,63 @@ pub struct Leg {
 impl Leg {
     /// A leg that starts at `now`: media time zero.
     pub fn new(now: Instant, config: LegConfig) -> Self {
+        let shield = ShieldConfig { security: config.security.clone(), ice: config.ice.clone(), remote: config.remote };
         Leg {
-            inbound: Inbound::new(now, config.codec, config.payload_type, config.dtmf_payload_type),
+            shield: Shield::new(now, shield, config.ssrc),
+            inbound: Inbound::new(now, &config),
             outbound: Outbound::new(now, &config),
             latch: Latch::new(config.remote, config.symmetric),
-            reporter: Reporter::new(now, config.ssrc, config.rtcp_mux, config.rtcp_cname),
+            reporter: Reporter::new(now, config.codec, &config),
+            tracker: Tracker::default(),
+            watch: Watch::new(now, DEAD_AFTER),
+            trouble: None,
+            codec: config.codec,
+            ice: config.ice.is_some(),
+            held: false,
             junk: 0,
             foreign: 0,
         }
     }
 
-    /// Takes a datagram from the RTP or the RTCP port: RTP, RTCP (told apart by RFC 5761) or junk.
-    pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        if rtp::is_rtcp(datagram) {
-            return self.handle_rtcp(now, from, datagram);
-        }
-        let Some(packet) = rtp::Packet::parse(datagram).ok().filter(|p| self.inbound.knows(p.header.payload_type))
-        else {
-            self.junk += 1;
-            return;
-        };
-        if self.latch.admit(now, from, self.inbound.source() == Some(packet.header.ssrc)) {
-            self.inbound.packet(now, &packet);
-        } else {
-            self.foreign += 1;
+    /// Takes a datagram from the RTP or the RTCP port, whatever it is, and opens it in place: STUN, DTLS, RTP,
+    /// RTCP (told apart by RFC 7983 and RFC 5761) or junk.
+    pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        match self.shield.open(now, from, datagram) {
+            Opened::Rtp { packet, authenticated } => self.handle_rtp(now, from, packet, authenticated),
+            Opened::Rtcp { packet, authenticated } => self.handle_rtcp(now, from, packet, authenticated),
+            Opened::Nothing | Opened::Refused(_) => {}
         }
     }
 
     /// Every 20 ms: the caller's next frame and keys.
     pub fn tick_in(&mut self, now: Instant, pool: &mut FramePool) -> TickIn {
-        self.inbound.tick(now, pool)
+        let tick = self.inbound.tick(now, pool, &mut self.tracker);
+        let heard = match (&tick.frame, tick.kind) {
+            (Some(frame), Kind::Audio) if watch::is_digital_silence(frame.samples()) => Heard::Silence,
+            (_, Kind::Audio) => Heard::Sound,
+            _ => Heard::Nothing,
+        };
+        let seen = Seen {
+            packets_received: self.inbound.packets(),
+            reports_received: self.reporter.reports(),
+            heard,
+            expected: self.tracker.expected(),
+            missing: self.tracker.missing(),
+            unheard_reports: self.reporter.unheard(),
+            held: self.held,
+            pauses: self.inbound.pauses(),
+        };
+        self.trouble = self.watch.tick(now, &seen).or(self.trouble);
+        tick
     }
 
     /// Every 20 ms: packs the agent's frame, or silence so that NATs and PBXs stay open, or a key being
     /// sent. `None` if we may not send now or `out` is too short ([`DATAGRAM_MAX`] always does).
     pub fn tick_out(&mut self, now: Instant, frame: Option<&Frame>, out: &mut [u8]) -> Option<Outgoing> {
-        let len = self.outbound.tick(now, frame, out)?;
+        // Without keys nothing goes out, but the clock goes on.
+        let room = if self.shield.is_open() { out.len().saturating_sub(SEAL_MAX) } else { 0 };
+        let len = self.outbound.tick(now, frame, out.get_mut(..room)?)?;
+        let len = self.shield.seal_rtp(out, len)?;
         Some(Outgoing { len, to: self.latch.remote() })
     }
 
@@ -212,37 +167,90 @@ impl Leg {
         self.outbound.send_digit(digit, duration_ms)
     }
 
+    /// A key that came by signalling (SIP INFO). The next tick reports it, unless it came by the audio as well.
+    pub fn info_digit(&mut self, now: Instant, digit: Digit) {
+        self.inbound.info_digit(now, digit);
+    }
+
     /// An RTCP report, if one is due. Send it from the RTP socket with `rtcp_mux`, else from the next port's.
     pub fn rtcp(&mut self, now: Instant, out: &mut [u8]) -> Option<Outgoing> {
-        let len = self
-            .reporter
-            .due(now)
-            .then(|| self.reporter.write(now, &self.outbound, &mut self.inbound, false, out))??;
-        Some(Outgoing { len, to: self.reporter.destination(&self.latch) })
+        if !self.reporter.due(now) {
+            return None;
+        }
+        self.report(now, false, out)
     }
 
     /// The last report with a BYE, for the end of the call.
     pub fn goodbye(&mut self, now: Instant, out: &mut [u8]) -> Option<Outgoing> {
-        let len = self.reporter.write(now, &self.outbound, &mut self.inbound, true, out)?;
-        Some(Outgoing { len, to: self.reporter.destination(&self.latch) })
+        self.report(now, true, out)
+    }
+
+    /// What is to be sent besides media, from the RTP socket: answers to connectivity checks, flights of a
+    /// handshake. Call it at every tick until `None`.
+    pub fn poll(&mut self, now: Instant, out: &mut [u8]) -> Option<Outgoing> {
+        let (len, to) = self.shield.poll(now, out)?;
+        Some(Outgoing { len, to })
+    }
+
+    /// What happened. Call it at every tick until `None`.
+    pub fn event(&mut self) -> Option<LegEvent> {
+        while let Some(event) = self.shield.event() {
+            match event {
+                ShieldEvent::Nominated(address) => self.latch.nominate(Some(address)),
+                ShieldEvent::Secured { suite } => return Some(LegEvent::Secured(suite)),
+                ShieldEvent::Failed(failure) => return Some(LegEvent::Failed(failure)),
+            }
+        }
+        self.trouble.take().map(LegEvent::Trouble)
+    }
+
+    /// Whether what we send goes out: false until a handshake has given keys.
+    pub fn is_open(&self) -> bool {
+        self.shield.is_open()
     }
 
     /// Applies what a re-INVITE changed.
-    pub fn renegotiate(&mut self, change: LegChange) {
-        self.inbound.renegotiate(change.codec, change.payload_type, change.dtmf_payload_type);
+    pub fn renegotiate(&mut self, now: Instant, change: LegChange) {
+        self.inbound.renegotiate(&change);
         self.outbound.renegotiate(&change);
         self.latch.signal(change.remote);
-        self.reporter.renegotiate(change.rtcp_mux);
+        self.reporter.renegotiate(change.codec, change.rtcp_mux);
+        self.codec = change.codec;
+        self.held = !change.send || !change.expect;
+        if self.ice && change.ice.is_none() {
+            self.latch.nominate(None);
+        }
+        self.ice = change.ice.is_some();
+        let LegChange { security, ice, remote, .. } = change;
+        self.shield.renegotiate(now, ShieldConfig { security, ice, remote });
+    }
+
+    /// How long ago the last valid RTP packet came, at the last tick; `None` before the first.
+    pub fn silent_for(&self) -> Option<Duration> {
+        self.inbound.silent_for()
+    }
+
+    /// RTP packets received and valid.
+    pub fn packets_received(&self) -> u64 {
+        self.inbound.packets()
     }
 
     /// What happened so far.
     pub fn stats(&self) -> LegStats {
         let mut stats = self.inbound.stats();
-        stats.junk += self.junk;
-        stats.foreign = self.foreign;
+        stats.shield = self.shield.stats();
+        stats.junk += self.junk + stats.shield.junk + stats.shield.unexpected;
+        stats.foreign = self.foreign + stats.shield.unchecked;
         stats.latches = self.latch.count();
         self.outbound.stats(&mut stats);
         self.reporter.stats(&mut stats);
+        stats.quality = self.tracker.quality(&Path {
+            codec: self.inbound.codec().unwrap_or(self.codec),
+            discarded: stats.late + stats.overflow,
+            round_trip: stats.round_trip,
+            jitter_buffer_ms: stats.delay_ms,
+            packet_ms: FRAME_MS,
+        });
         stats
     }
 
@@ -251,15 +259,42 @@ impl Leg {
         self.latch.remote()
     }
 
-    fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+    fn report(&mut self, now: Instant, bye: bool, out: &mut [u8]) -> Option<Outgoing> {
+        let quality = self.stats().quality;
+        let room = out.len().saturating_sub(SEAL_MAX);
+        let plain = out.get_mut(..room)?;
+        let len = self.reporter.write(now, &self.outbound, &mut self.inbound, &quality, bye, plain)?;
+        let len = self.shield.seal_rtcp(out, len)?;
+        Some(Outgoing { len, to: self.reporter.destination(&self.latch) })
+    }
+
+    fn handle_rtp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], authenticated: bool) {
+        let Some(packet) = rtp::Packet::parse(datagram).ok().filter(|p| self.inbound.knows(p.header.payload_type))
+        else {
+            self.junk += 1;
+            return;
+        };
+        let same_source = self.inbound.source() == Some(packet.header.ssrc);
+        // With ICE the shield has asked whether the address was checked.
+        if self.ice || self.latch.admit(now, from, same_source, authenticated) {
+            self.inbound.packet(now, &packet);
+        } else {
+            self.foreign += 1;
+        }
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], authenticated: bool) {
         let Ok(compound) = Compound::parse(datagram) else {
             self.junk += 1;
             return;
         };
-        if !self.latch.is_known_host(from) {
+        if !self.ice && !authenticated && !self.latch.is_known_host(from) {
             self.foreign += 1;
             return;
         }
-        self.reporter.received(now, from, compound, &mut self.inbound);
+        self.reporter.received(now, from, compound, &mut self.inbound, self.outbound.packets());
+        if let Some(loss) = self.reporter.remote_loss() {
+            self.outbound.network(loss);
+        }
     }
 }

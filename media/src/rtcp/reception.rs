@@ -121,6 +121,11 @@ impl Reception {
         self.expected() as i64 - self.received as i64
     }
 
+    /// Whether anything came since the last report. A block goes only to those it did from (RFC 3550, 6.4).
+    pub fn is_heard(&self) -> bool {
+        self.received > self.prior_received
+    }
+
     /// The report block for now (RFC 3550, A.3); the fraction counts from the last one made.
     pub fn report(&mut self, now: Ntp) -> ReportBlock {
         let expected = self.expected().saturating_sub(self.prior_expected);

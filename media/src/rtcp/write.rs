@@ -1,7 +1,8 @@
 //! Writing a compound RTCP packet into the caller's buffer. It writes what it is told, in the order it is
 //! told; a packet that does not fit is left out whole.
 
-use super::{BLOCKS_MAX, BYE, CNAME, RR, ReportBlock, SDES, SR, SenderInfo};
+use super::extended::{DELAYS_MAX, DLRR, Delay, REFERENCE_TIME, VOIP, VoipMetrics};
+use super::{BLOCKS_MAX, BYE, CNAME, Ntp, RR, ReportBlock, SDES, SR, SenderInfo, XR};
 
 /// Appends packets to a buffer. Every method says whether its packet fitted.
 pub struct Writer<'a> {
@@ -63,6 +64,39 @@ impl<'a> Writer<'a> {
     /// One source leaves (RFC 3550, 6.6).
     pub fn goodbye(&mut self, ssrc: u32) -> bool {
         self.packet(BYE, 1, |put| put.word(ssrc))
+    }
+
+    /// An extended report (RFC 3611) of what there is: our reference time, at most 31 echoes of others', and
+    /// how a stream sounds here.
+    pub fn extended(
+        &mut self,
+        ssrc: u32,
+        reference: Option<Ntp>,
+        delays: &[Delay],
+        voip: Option<&VoipMetrics>,
+    ) -> bool {
+        let delays = delays.get(..DELAYS_MAX).unwrap_or(delays);
+        self.packet(XR, 0, |put| {
+            put.word(ssrc)?;
+            if let Some(Ntp(ntp)) = reference {
+                put.word(u32::from(REFERENCE_TIME) << 24 | 2)?;
+                put.bytes(&ntp.to_be_bytes())?;
+            }
+            if !delays.is_empty() {
+                let words = 3 * delays.len() as u32;
+                put.word(u32::from(DLRR) << 24 | words)?;
+            }
+            for delay in delays {
+                put.word(delay.ssrc)?;
+                put.word(delay.last_rr)?;
+                put.word(delay.delay_since_last_rr)?;
+            }
+            if let Some(voip) = voip {
+                put.word(u32::from(VOIP) << 24 | 8)?;
+                put.bytes(&voip.bytes())?;
+            }
+            Some(())
+        })
     }
 
     fn packet(&mut self, kind: u8, count: usize, body: impl FnOnce(&mut Put<'_>) -> Option<()>) -> bool {

@@ -1,56 +1,35 @@
-//! The codecs of a leg. G.711 by tables, built at compile time from the ITU-T formulas; it never
-//! resamples (see `resample`) and never conceals (see `plc`).
+//! ITU-T G.711 by tables, built at compile time from the recommendation's formulas; it never resamples
+//! (see `resample`) and never conceals (see `plc`).
 
-/// A codec we can speak. Closed on purpose: the set is ours.
+/// Which of the two laws.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Codec {
-    /// ITU-T G.711 mu-law, 8 kHz, one byte a sample.
-    Pcmu,
-    /// ITU-T G.711 A-law, 8 kHz, one byte a sample.
-    Pcma,
+pub enum Law {
+    /// mu-law (PCMU).
+    Mu,
+    /// A-law (PCMA).
+    A,
 }
 
-impl Codec {
-    /// The static payload type (RFC 3551, table 4).
-    pub const fn static_payload_type(self) -> u8 {
-        match self {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
-        }
-    }
-
-    /// The name in an SDP rtpmap line.
-    pub const fn encoding_name(self) -> &'static str {
-        match self {
-            Codec::Pcmu => "PCMU",
-            Codec::Pcma => "PCMA",
-        }
-    }
-
-    /// The rate of the RTP timestamp, in Hz.
-    pub const fn clock_rate(self) -> u32 {
-        8_000
-    }
-
-    /// How long a payload of this many bytes lasts, in units of the RTP clock.
-    pub const fn duration(self, payload_len: usize) -> u32 {
-        if payload_len > u32::MAX as usize { u32::MAX } else { payload_len as u32 }
-    }
-
+impl Law {
     /// The byte that decodes to silence.
     pub const fn silence_byte(self) -> u8 {
         match self {
-            Codec::Pcmu => 0xFF,
-            Codec::Pcma => 0xD5,
+            Law::Mu => 0xFF,
+            Law::A => 0xD5,
+        }
+    }
+
+    /// The sample of every byte, 16 bit at 8 kHz.
+    pub const fn table(self) -> &'static [i16; 256] {
+        match self {
+            Law::Mu => &MU_DECODE,
+            Law::A => &A_DECODE,
         }
     }
 
     /// Decodes one byte a sample at 8 kHz; returns how many samples were written (the shorter length).
     pub fn decode(self, payload: &[u8], out: &mut [i16]) -> usize {
-        let table = match self {
-            Codec::Pcmu => &MU_DECODE,
-            Codec::Pcma => &A_DECODE,
-        };
+        let table = self.table();
         for (sample, byte) in out.iter_mut().zip(payload) {
             *sample = table[usize::from(*byte)];
         }
@@ -60,8 +39,8 @@ impl Codec {
     /// Encodes samples at 8 kHz, one byte each; returns how many bytes were written (the shorter length).
     pub fn encode(self, samples: &[i16], out: &mut [u8]) -> usize {
         match self {
-            Codec::Pcmu => out.iter_mut().zip(samples).for_each(|(byte, s)| *byte = mu_encode(*s)),
-            Codec::Pcma => out.iter_mut().zip(samples).for_each(|(byte, s)| *byte = a_encode(*s)),
+            Law::Mu => out.iter_mut().zip(samples).for_each(|(byte, s)| *byte = mu_encode(*s)),
+            Law::A => out.iter_mut().zip(samples).for_each(|(byte, s)| *byte = a_encode(*s)),
         }
         samples.len().min(out.len())
     }
@@ -154,26 +133,26 @@ const fn a_encode_table() -> [u8; A_ENCODE_LEN] {
 mod tests {
     use super::*;
 
-    fn decoded(codec: Codec, byte: u8) -> i16 {
+    fn decoded(law: Law, byte: u8) -> i16 {
         let mut out = [0];
-        codec.decode(&[byte], &mut out);
+        law.decode(&[byte], &mut out);
         out[0]
     }
 
-    fn encoded(codec: Codec, sample: i16) -> u8 {
+    fn encoded(law: Law, sample: i16) -> u8 {
         let mut out = [0];
-        codec.encode(&[sample], &mut out);
+        law.encode(&[sample], &mut out);
         out[0]
     }
 
     /// The decision values and output values of ITU-T G.711, tables 1 and 2, in 16 bit (14 bit mu-law
     /// values times 4, 13 bit A-law values times 8): code, output, and the lowest input that gives it.
-    fn check(codec: Codec, rows: &[(u8, i16, i16)]) {
+    fn check(law: Law, rows: &[(u8, i16, i16)]) {
         for (code, output, lowest) in rows {
-            assert_eq!(decoded(codec, *code), *output, "{codec:?} {code:#x}");
-            assert_eq!(encoded(codec, *output), *code, "{codec:?} {output}");
-            assert_eq!(encoded(codec, *lowest), *code, "{codec:?} lowest {lowest}");
-            assert_ne!(encoded(codec, lowest.saturating_sub(1)), *code, "{codec:?} below {lowest}");
+            assert_eq!(decoded(law, *code), *output, "{law:?} {code:#x}");
+            assert_eq!(encoded(law, *output), *code, "{law:?} {output}");
+            assert_eq!(encoded(law, *lowest), *code, "{law:?} lowest {lowest}");
+            assert_ne!(encoded(law, lowest.saturating_sub(1)), *code, "{law:?} below {lowest}");
         }
     }
 
@@ -181,25 +160,25 @@ mod tests {
     fn mu_law_is_table_2() {
         // Segment ends of table 2a: outputs 8031, 4191, 2015, 975, 471, 219, 93, 30, 2, 0.
         #[rustfmt::skip]
-        check(Codec::Pcmu, &[
+        check(Law::Mu, &[
             (0x80, 4 * 8031, 4 * 7903), (0x8F, 4 * 4191, 4 * 4063), (0x9F, 4 * 2079, 4 * 2015),
             (0xAF, 4 * 1023, 4 * 991), (0xBF, 4 * 495, 4 * 479), (0xCF, 4 * 231, 4 * 223),
             (0xDF, 4 * 99, 4 * 95), (0xEF, 4 * 33, 4 * 31), (0xFE, 4 * 2, 4), (0xFF, 0, 0),
         ]);
-        assert_eq!((decoded(Codec::Pcmu, 0x00), decoded(Codec::Pcmu, 0x7F)), (-32_124, 0));
-        assert_eq!((encoded(Codec::Pcmu, i16::MAX), encoded(Codec::Pcmu, i16::MIN)), (0x80, 0x00));
+        assert_eq!((decoded(Law::Mu, 0x00), decoded(Law::Mu, 0x7F)), (-32_124, 0));
+        assert_eq!((encoded(Law::Mu, i16::MAX), encoded(Law::Mu, i16::MIN)), (0x80, 0x00));
     }
 
     #[test]
     fn a_law_is_table_1() {
         #[rustfmt::skip]
-        check(Codec::Pcma, &[
+        check(Law::A, &[
             (0xAA, 8 * 4032, 16 * 1984), (0xA5, 8 * 2112, 16 * 1024), (0xBA, 8 * 2016, 16 * 992),
             (0xB5, 8 * 1056, 16 * 512), (0x8A, 8 * 1008, 16 * 496), (0x85, 8 * 528, 16 * 256),
             (0xF5, 8 * 66, 16 * 32), (0xC5, 8 * 33, 16 * 16), (0xD5, 8, 0),
         ]);
-        assert_eq!((decoded(Codec::Pcma, 0x2A), decoded(Codec::Pcma, 0x55)), (-32_256, -8));
-        assert_eq!((encoded(Codec::Pcma, i16::MAX), encoded(Codec::Pcma, i16::MIN)), (0xAA, 0x2A));
+        assert_eq!((decoded(Law::A, 0x2A), decoded(Law::A, 0x55)), (-32_256, -8));
+        assert_eq!((encoded(Law::A, i16::MAX), encoded(Law::A, i16::MIN)), (0xAA, 0x2A));
     }
 
     #[test]
@@ -207,29 +186,29 @@ mod tests {
         for code in 0..=255 {
             // mu-law has two zeros; the negative one comes back as the positive.
             let expected = if code == 0x7F { 0xFF } else { code };
-            assert_eq!(encoded(Codec::Pcmu, decoded(Codec::Pcmu, code)), expected);
-            assert_eq!(encoded(Codec::Pcma, decoded(Codec::Pcma, code)), code);
+            assert_eq!(encoded(Law::Mu, decoded(Law::Mu, code)), expected);
+            assert_eq!(encoded(Law::A, decoded(Law::A, code)), code);
         }
     }
 
     #[test]
     fn every_sample_comes_back_within_its_step() {
-        for codec in [Codec::Pcmu, Codec::Pcma] {
+        for law in [Law::Mu, Law::A] {
             for sample in i16::MIN..=i16::MAX {
-                let (x, back) = (i32::from(sample), i32::from(decoded(codec, encoded(codec, sample))));
+                let (x, back) = (i32::from(sample), i32::from(decoded(law, encoded(law, sample))));
                 // Half of the largest step of its segment (1/16 of the magnitude and the bias), or clipping.
                 let step = (x.abs() + 132) / 32 + 4;
-                assert!((x - back).abs() <= step || x.abs() > 32_100, "{codec:?}: {x} became {back}");
+                assert!((x - back).abs() <= step || x.abs() > 32_100, "{law:?}: {x} became {back}");
             }
         }
     }
 
     #[test]
     fn lengths_are_those_of_the_shorter_slice() {
-        assert_eq!(Codec::Pcma.decode(&[0xD5; 3], &mut [0; 2]), 2);
-        assert_eq!(Codec::Pcmu.encode(&[0; 2], &mut [0; 3]), 2);
-        for codec in [Codec::Pcmu, Codec::Pcma] {
-            assert_eq!(encoded(codec, 0), codec.silence_byte());
+        assert_eq!(Law::A.decode(&[0xD5; 3], &mut [0; 2]), 2);
+        assert_eq!(Law::Mu.encode(&[0; 2], &mut [0; 3]), 2);
+        for law in [Law::Mu, Law::A] {
+            assert_eq!(encoded(law, 0), law.silence_byte());
         }
     }
 }
