@@ -1,19 +1,29 @@
 //! Session descriptions (RFC 8866) read into types. It never resolves a name and never prints an address by accident.
 
+mod codec;
+mod crypto;
+mod local;
 mod negotiate;
+mod protect;
+mod read;
 #[cfg(test)]
 mod tests;
+mod transport;
+mod write;
 
-pub(crate) use negotiate::refusal;
-pub use negotiate::{LocalMedia, Negotiated, accept, answer, offer};
+pub use codec::{Codec, OpusParameters};
+pub use crypto::{KeyMaterial, SrtpKeys, Suite};
+pub use local::{Agreed, LocalMedia, Protection, SrtpPolicy};
+pub use negotiate::{Negotiated, accept, answer, offer};
+pub use protect::Security;
+pub use read::{SDP_BYTES_MAX, parse};
+pub use transport::{Fingerprint, Hash, LocalIce, RemoteIce};
+pub(crate) use write::refusal;
 
+use crypto::Crypto;
 use std::fmt;
 use std::net::IpAddr;
-
-/// Longest description read, in bytes.
-pub const SDP_BYTES_MAX: usize = 16 * 1024;
-const MEDIA_MAX: usize = 32;
-const FORMATS_MAX: usize = 64;
+use transport::{Ice, Setup};
 
 /// An offer is a session description; so is an answer.
 pub type Offer = Session;
@@ -23,6 +33,8 @@ pub type Offer = Session;
 pub struct Session {
     /// The value of `t=`, which an answer repeats (RFC 3264 6).
     pub(crate) time: String,
+    /// The sections that would share a port (RFC 9143), as the line has them; empty: none.
+    pub(crate) bundle: String,
     /// The media sections in order.
     pub media: Vec<Media>,
 }
@@ -49,6 +61,18 @@ pub struct Media {
     /// RFC 3605.
     pub(crate) rtcp: Option<(u16, Option<IpAddr>)>,
     pub(crate) maps: Vec<RtpMap>,
+    /// `a=fmtp` by payload type, read as if it were of Opus.
+    pub(crate) opus: Vec<(u8, OpusParameters)>,
+    pub(crate) max_ptime_ms: Option<u32>,
+    /// Its sender wants VoIP metrics (RFC 3611 5).
+    pub(crate) rtcp_xr: bool,
+    /// The lines that we can do, in order.
+    pub(crate) crypto: Vec<Crypto>,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) setup: Option<Setup>,
+    pub(crate) ice: Ice,
+    /// Its name (RFC 5888), a token of bounded length.
+    pub(crate) mid: Option<String>,
 }
 
 /// `a=rtpmap`.
@@ -58,34 +82,6 @@ pub(crate) struct RtpMap {
     pub name: String,
     pub clock_hz: u32,
     pub channels: u32,
-}
-
-/// The codecs that this lines speak.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Codec {
-    /// G.711 µ-law, payload type 0.
-    Pcmu,
-    /// G.711 A-law, payload type 8.
-    Pcma,
-}
-
-impl Codec {
-    /// The name in `a=rtpmap`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-        }
-    }
-
-    /// The payload type that RFC 3551 gives it.
-    pub const fn payload_type(self) -> u8 {
-        match self {
-            Self::Pcmu => 0,
-            Self::Pcma => 8,
-        }
-    }
 }
 
 /// Who sends (RFC 3264 5.1), seen by the one who says it.
@@ -157,9 +153,12 @@ pub enum SdpError {
     /// Not a description: a line without `x=`, no `v=0` first, an `m=` or `c=` that cannot be read.
     #[error("the session description is malformed")]
     Malformed,
-    /// No audio section over plain RTP with a port.
+    /// No audio section over RTP with a port, or none that is protected in a way we do.
     #[error("no usable audio section")]
     NoAudio,
+    /// The audio would not be encrypted, but has to be.
+    #[error("the audio would not be encrypted")]
+    Insecure,
     /// Audio, but no codec in common.
     #[error("no codec in common")]
     NoCommonCodec,
@@ -168,186 +167,43 @@ pub enum SdpError {
     NoAddress,
 }
 
-/// Reads a description. Attributes that cannot be read are ignored, as RFC 8866 5.13 asks.
-pub fn parse(text: &str) -> Result<Session, SdpError> {
-    if text.len() > SDP_BYTES_MAX {
-        return Err(SdpError::TooLong);
-    }
-    let mut reader = Reader::default();
-    let mut lines = text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l));
-    if lines.next() != Some("v=0") {
-        return Err(SdpError::Malformed);
-    }
-    for line in lines {
-        reader.line(line)?;
-    }
-    Ok(reader.finish())
-}
-
-#[derive(Default)]
-struct Reader {
-    time: Option<String>,
-    address: Option<Option<IpAddr>>,
-    direction: Direction,
-    rtcp_mux: bool,
-    ptime_ms: Option<u32>,
-    media: Vec<Media>,
-    own_address: bool,
-}
-
-impl Reader {
-    fn line(&mut self, line: &str) -> Result<(), SdpError> {
-        if line.trim().is_empty() {
-            return Ok(());
-        }
-        // RFC 8866 9: no NUL, CR or LF in a value. What we repeat in an answer must stay one line.
-        if line.contains(['\r', '\0']) {
-            return Err(SdpError::Malformed);
-        }
-        let (kind, value) = line.split_once('=').ok_or(SdpError::Malformed)?;
-        match kind {
-            "m" => self.media_line(value),
-            "c" => self.connection(value),
-            "t" => {
-                // Not two numbers: as if it were not there, for an answer repeats it.
-                let is_time = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-                if value.split(' ').count() == 2 && value.split(' ').all(is_time) && self.media.is_empty() {
-                    self.time.get_or_insert_with(|| value.to_owned());
-                }
-                Ok(())
-            }
-            "a" => {
-                let (name, value) = value.split_once(':').unwrap_or((value, ""));
-                self.attribute(name.trim(), value.trim());
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn media_line(&mut self, value: &str) -> Result<(), SdpError> {
-        if self.media.len() == MEDIA_MAX {
-            return Err(SdpError::TooLong);
-        }
-        let mut fields = value.split_ascii_whitespace();
-        let (Some(kind), Some(port), Some(protocol)) = (fields.next(), fields.next(), fields.next()) else {
-            return Err(SdpError::Malformed);
-        };
-        let port = port.split('/').next().unwrap_or_default();
-        let formats: Vec<String> = fields.map(str::to_owned).collect();
-        if formats.len() > FORMATS_MAX {
-            return Err(SdpError::TooLong);
-        }
-        self.own_address = false;
-        self.media.push(Media {
-            kind: kind.to_owned(),
-            port: port.parse().map_err(|_| SdpError::Malformed)?,
-            protocol: protocol.to_owned(),
-            formats,
-            address: self.address.flatten(),
-            direction: self.direction,
-            ptime_ms: self.ptime_ms,
-            rtcp_mux: self.rtcp_mux,
-            rtcp: None,
-            maps: Vec::new(),
-        });
-        Ok(())
-    }
-
-    fn connection(&mut self, value: &str) -> Result<(), SdpError> {
-        let address = parse_connection(value)?;
-        match self.media.last_mut() {
-            None => self.address = Some(address),
-            // Only the first c= of a section counts; more of them describe multicast layers.
-            Some(_) if self.own_address => {}
-            Some(media) => {
-                media.address = address;
-                self.own_address = true;
-            }
-        }
-        Ok(())
-    }
-
-    fn attribute(&mut self, name: &str, value: &str) {
-        let Some(media) = self.media.last_mut() else {
-            match name {
-                "rtcp-mux" => self.rtcp_mux = true,
-                "ptime" => self.ptime_ms = parse_ptime(value),
-                _ => self.direction = Direction::parse(name).unwrap_or(self.direction),
-            }
-            return;
-        };
-        match name {
-            "rtpmap" => {
-                if let Some(map) = parse_rtpmap(value).filter(|_| media.maps.len() < FORMATS_MAX) {
-                    media.maps.push(map);
-                }
-            }
-            "ptime" => media.ptime_ms = parse_ptime(value),
-            "rtcp-mux" => media.rtcp_mux = true,
-            "rtcp" => media.rtcp = parse_rtcp(value),
-            _ => media.direction = Direction::parse(name).unwrap_or(media.direction),
-        }
-    }
-
-    fn finish(self) -> Session {
-        Session { time: self.time.unwrap_or_else(|| "0 0".to_owned()), media: self.media }
-    }
-}
-
-/// `IN IP4 192.0.2.1[/ttl]`; a name is well-formed but gives no address.
-fn parse_connection(value: &str) -> Result<Option<IpAddr>, SdpError> {
-    let mut fields = value.split_ascii_whitespace();
-    let (Some("IN"), Some("IP4" | "IP6"), Some(address)) = (fields.next(), fields.next(), fields.next()) else {
-        return Err(SdpError::Malformed);
-    };
-    Ok(address.split('/').next().unwrap_or_default().parse().ok())
-}
-
-fn parse_ptime(value: &str) -> Option<u32> {
-    // Some phones write 20.0; the whole milliseconds are what matters.
-    let whole = value.split('.').next().unwrap_or_default();
-    whole.parse().ok().filter(|ms| (1..=1000).contains(ms))
-}
-
-fn parse_rtpmap(value: &str) -> Option<RtpMap> {
-    let (payload_type, encoding) = value.split_once(|c: char| c.is_ascii_whitespace())?;
-    let mut parts = encoding.trim().split('/');
-    let name = parts.next()?.to_owned();
-    let clock_hz = parts.next()?.trim().parse().ok()?;
-    let channels = match parts.next() {
-        Some(n) => n.trim().parse().ok()?,
-        None => 1,
-    };
-    Some(RtpMap { payload_type: payload_type.parse().ok()?, name, clock_hz, channels })
-}
-
-fn parse_rtcp(value: &str) -> Option<(u16, Option<IpAddr>)> {
-    let (port, rest) = value.split_once(' ').unwrap_or((value, ""));
-    let address = if rest.trim().is_empty() { None } else { parse_connection(rest).ok()? };
-    Some((port.parse().ok()?, address))
-}
-
 impl Session {
-    /// The first audio section over plain RTP that is in use.
-    pub(crate) fn audio(&self) -> Option<(usize, &Media)> {
-        self.media.iter().enumerate().find(|(_, m)| m.is_audio() && m.port != 0)
+    /// The audio sections over RTP of any kind that are in use.
+    pub(crate) fn audio(&self) -> impl Iterator<Item = (usize, &Media)> {
+        self.media.iter().enumerate().filter(|(_, m)| m.kind == "audio" && m.port != 0 && m.profile().is_some())
     }
 
     /// Does the peer, with this description, not want to hear us (hold)?
     pub fn is_hold(&self) -> bool {
-        self.audio().is_some_and(|(_, m)| !m.effective_direction().receives())
+        self.audio().next().is_some_and(|(_, m)| !m.effective_direction().receives())
     }
 }
 
+/// How a section's protocol says that its RTP is protected.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Profile {
+    /// Not at all, or by attributes that not everybody understands (RFC 8643).
+    Plain,
+    /// RFC 3711: the description says where the keys are.
+    Srtp,
+    /// RFC 5764: by a handshake on the media's own way.
+    Dtls,
+}
+
 impl Media {
-    fn is_audio(&self) -> bool {
-        self.kind == "audio" && matches!(self.protocol.as_str(), "RTP/AVP" | "RTP/AVPF")
+    pub(crate) fn profile(&self) -> Option<Profile> {
+        match self.protocol.as_str() {
+            "RTP/AVP" | "RTP/AVPF" => Some(Profile::Plain),
+            "RTP/SAVP" | "RTP/SAVPF" => Some(Profile::Srtp),
+            "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" => Some(Profile::Dtls),
+            _ => None,
+        }
     }
 
     /// RFC 3264 8.4: the address 0.0.0.0 is the old way to say "send me nothing"; some write `::` for it.
+    /// Of those who do ICE it only says that candidates come later (RFC 8840 4.1.1).
     pub(crate) fn effective_direction(&self) -> Direction {
-        if self.address.is_some_and(|a| a.is_unspecified()) {
+        if self.address.is_some_and(|a| a.is_unspecified()) && self.ice.remote().is_none() {
             Direction::new(self.direction.sends(), false)
         } else {
             self.direction
@@ -362,6 +218,8 @@ impl Media {
         match payload_type {
             0 => Some(("PCMU", 8000, 1)),
             8 => Some(("PCMA", 8000, 1)),
+            9 => Some(("G722", 8000, 1)),
+            13 => Some(("CN", 8000, 1)),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use sip::header::{NameAddr, Request, Response, Via};
 use sip::message::{self, Name};
-use sip::sdp::{self, Codec, Direction, LocalMedia};
+use sip::sdp::{self, Codec, Direction, Fingerprint, LocalMedia, Protection, Security, SrtpKeys, SrtpPolicy};
 use sip::uri::Uri;
 
 fn quoted(text: &str) -> String {
@@ -140,17 +140,28 @@ proptest! {
 
     #[test]
     fn two_of_us_always_agree(
-        codecs in prop::sample::subsequence(vec![Codec::Pcmu, Codec::Pcma], 1..=2),
-        (dtmf, rtcp_mux, six) in any::<(bool, bool, bool)>(),
+        codecs in prop::sample::subsequence(Codec::ALL.to_vec(), 1..=4).prop_shuffle(),
+        (dtmf, rtcp_mux, six, comfort_noise) in any::<(bool, bool, bool, bool)>(),
+        (policy, trusts_signalling) in (
+            prop::sample::select(vec![SrtpPolicy::Off, SrtpPolicy::Optional, SrtpPolicy::Required]), any::<bool>(),
+        ),
         direction in prop::sample::select(vec![
             Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive,
         ]),
         (port, session_id, ptime_ms) in (1..u16::MAX, any::<u64>(), 1..=1000u32),
     ) {
+        // A handshake needs rtcp-mux.
+        let rtcp_mux = rtcp_mux || policy == SrtpPolicy::Required;
         let address = if six { format!("[2001:db8::1]:{port}") } else { format!("192.0.2.1:{port}") };
-        let base = LocalMedia::new(address.parse().unwrap(), session_id);
-        let ours = LocalMedia { codecs, dtmf, rtcp_mux, direction, ptime_ms, ..base };
-        let theirs = LocalMedia::new("192.0.2.2:4000".parse().unwrap(), 2);
+        let side = |n: u8, at: &str| {
+            let keys = Some(SrtpKeys::new([n; SrtpKeys::RANDOM_BYTES]));
+            let fingerprint = Fingerprint::parse(&format!("sha-256 {}", vec![format!("{n:02x}"); 32].join(":")));
+            let protection = Protection { policy, keys, fingerprint, trusts_signalling };
+            let codecs = Codec::ALL.to_vec();
+            LocalMedia { codecs, comfort_noise, protection, ..LocalMedia::new(at.parse().unwrap(), n.into()) }
+        };
+        let mut ours = LocalMedia { codecs, dtmf, rtcp_mux, direction, ptime_ms, session_id, ..side(1, &address) };
+        let mut theirs = side(2, "192.0.2.2:4000");
         let text = sdp::offer(&ours);
         let offer = sdp::parse(&text).unwrap();
         prop_assert_eq!(sdp::parse(&text.replace("\r\n", "\n")), Ok(offer.clone()));
@@ -159,12 +170,49 @@ proptest! {
         prop_assert_eq!(answered.remote, ours.address);
         prop_assert_eq!(agreed.remote, theirs.address);
         prop_assert_eq!((agreed.codec, agreed.payload_type), (answered.codec, answered.payload_type));
+        prop_assert_eq!(&agreed.receive, &answered.receive);
         prop_assert_eq!(agreed.codec, ours.codecs[0]);
-        prop_assert_eq!(agreed.dtmf_payload_type.is_some(), dtmf);
+        prop_assert_eq!(agreed.dtmf, answered.dtmf);
+        prop_assert_eq!(agreed.dtmf.map(|(_, hz)| hz), dtmf.then_some(agreed.codec.clock_hz()));
+        let has_noise = comfort_noise && agreed.codec != Codec::Opus;
+        prop_assert_eq!((agreed.comfort_noise_payload_type, answered.comfort_noise_payload_type),
+            if has_noise { (Some(13), Some(13)) } else { (None, None) });
         prop_assert_eq!(agreed.rtcp_mux, rtcp_mux);
         prop_assert_eq!(agreed.direction, ours.direction);
         prop_assert_eq!(answered.direction, ours.direction.reversed());
+        let expected = match policy {
+            SrtpPolicy::Off => "none",
+            _ if trusts_signalling => "sdes",
+            SrtpPolicy::Optional => "none",
+            SrtpPolicy::Required => "dtls",
+        };
+        prop_assert_eq!((agreed.security.name(), answered.security.name()), (expected, expected));
+        prop_assert!(fit(&agreed.security, &answered.security));
+        // Either side's next offer changes nothing.
+        ours.settle(&agreed);
+        theirs.settle(&answered);
+        for (from, to) in [(&ours, &theirs), (&theirs, &ours)] {
+            let again = sdp::answer(&sdp::parse(&sdp::offer(from)).unwrap(), to).unwrap();
+            let accepted = sdp::accept(from, &sdp::parse(&again.body).unwrap()).unwrap();
+            let codec_of = |n: &sdp::Negotiated| n.receive.iter().find(|(pt, _)| *pt == agreed.payload_type).map(|(_, c)| *c);
+            prop_assert!(codec_of(&accepted).is_none_or(|c| c == agreed.codec));
+            let kept = if std::ptr::eq(from, &ours) { [&accepted, &again] } else { [&again, &accepted] };
+            prop_assert_eq!(&kept[0].security, &agreed.security);
+            prop_assert_eq!(&kept[1].security, &answered.security);
+        }
         prop_assert_eq!(answered.ptime_ms, ptime_ms);
+    }
+}
+
+/// What one sends with, the other receives with; one of them opens the handshake.
+fn fit(ours: &Security, theirs: &Security) -> bool {
+    match (ours, theirs) {
+        (Security::Plain, Security::Plain) => true,
+        (Security::Sdes { suite, send, receive }, Security::Sdes { suite: s, send: there, receive: here }) => {
+            suite == s && send == here && receive == there && send != receive
+        }
+        (Security::Dtls { we_are_active: a, .. }, Security::Dtls { we_are_active: b, .. }) => a != b,
+        _ => false,
     }
 }
 

@@ -1,84 +1,74 @@
-//! Offer and answer (RFC 3264) for one audio stream of G.711 and telephone-event. It never opens a port.
+//! Offer and answer (RFC 3264) for one audio stream. It never opens a port.
 
-use super::{Codec, Direction, Media, SdpError, Session};
-use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use super::local::LocalMedia;
+use super::protect::{self, Plan, Security};
+use super::transport::RemoteIce;
+use super::write::{Section, head, refuse};
+use super::{Codec, Direction, Media, OpusParameters, Profile, SdpError, Session};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
-const DTMF_PAYLOAD_TYPE: u8 = 101;
-
-/// What our side brings to a session.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LocalMedia {
-    /// Where we receive RTP: the address peers reach, not the bound wildcard.
-    pub address: SocketAddr,
-    /// `o=` session id: constant for a call.
-    pub session_id: u64,
-    /// `o=` version: one more for every description that differs ([`LocalMedia::next_version`]).
-    pub version: u64,
-    /// What we speak, best first. As answerer the peer's order wins (RFC 3264 6.1).
-    pub codecs: Vec<Codec>,
-    /// Telephone events (RFC 4733).
-    pub dtmf: bool,
-    /// Packet time in milliseconds that we wish to receive.
-    pub ptime_ms: u32,
-    /// What we want now; `SendOnly` or `Inactive` puts the peer on hold.
-    pub direction: Direction,
-    /// RTP and RTCP on one port (RFC 5761) where the peer can.
-    pub rtcp_mux: bool,
-}
-
-impl LocalMedia {
-    /// PCMU, PCMA, telephone-event, 20 ms, both directions, rtcp-mux.
-    pub fn new(address: SocketAddr, session_id: u64) -> Self {
-        Self {
-            address,
-            session_id,
-            version: 1,
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
-            dtmf: true,
-            ptime_ms: 20,
-            direction: Direction::SendRecv,
-            rtcp_mux: true,
-        }
-    }
-
-    /// RFC 3264 8: a description that differs from the last one sent carries the next version.
-    pub const fn next_version(&mut self) {
-        self.version = self.version.wrapping_add(1);
-    }
-}
-
-impl fmt::Debug for LocalMedia {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalMedia")
-            .field("codecs", &self.codecs)
-            .field("version", &self.version)
-            .field("direction", &self.direction)
-            .finish_non_exhaustive()
-    }
-}
+/// Payload types that may come at any packet.
+const RECEIVE_MAX: usize = 8;
+/// RFC 3389 4 and RFC 3551 table 4.
+const COMFORT_NOISE: u8 = 13;
 
 /// What both sides agreed on.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Negotiated {
     /// Our answer; empty where the answer was the peer's.
     pub body: String,
-    /// The codec of both directions.
+    /// What we send.
     pub codec: Codec,
-    /// Its payload type, as the offer numbered it.
+    /// Its payload type, as the peer numbered it.
     pub payload_type: u8,
-    /// The payload type of telephone-event, where both have it.
-    pub dtmf_payload_type: Option<u8>,
+    /// What may come, by payload type; the peer may change between them at any packet. At most 8.
+    pub receive: Vec<(u8, Codec)>,
+    /// The payload type of telephone-event and its clock in Hz, where both have it: the clock of the codec, or
+    /// another where the peer has no such one.
+    pub dtmf: Option<(u8, u32)>,
+    /// The payload type of comfort noise (RFC 3389), where both want it.
+    pub comfort_noise_payload_type: Option<u8>,
+    /// How the peer wants to get Opus; meaningless for other codecs.
+    pub opus: OpusParameters,
     /// The packet time that the peer wishes to receive; 20 where it said nothing.
     pub ptime_ms: u32,
-    /// Where the peer receives RTP; unspecified (0.0.0.0) while it holds the old way.
+    /// The longest packet time that the peer can receive.
+    pub max_ptime_ms: Option<u32>,
+    /// Where the peer receives RTP; unspecified (0.0.0.0) while it holds the old way, or where only ICE will tell.
     pub remote: SocketAddr,
     /// Where the peer receives RTCP.
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share a port.
     pub rtcp_mux: bool,
+    /// Both want VoIP metrics (RFC 3611 4.7).
+    pub rtcp_xr: bool,
     /// Ours: send only where `direction.sends()`, expect media only where `direction.receives()`.
     pub direction: Direction,
+    /// How RTP is protected. Keys of `Sdes` are no secret where the signalling was not encrypted.
+    pub security: Security,
+    /// The peer checks whether it reaches us (we are the lite side), and media goes where its checks come from.
+    pub ice: Option<RemoteIce>,
+    /// As in the `m=` line.
+    pub(super) protocol: String,
+    /// How the peer names the stream, if it does.
+    pub(super) mid: Option<Mid>,
+}
+
+/// The peer's name for the stream (RFC 5888), which every description of the session repeats.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Mid {
+    pub name: String,
+    /// It is of a group that shares a port (RFC 9143); in the answer it is alone in there.
+    pub is_bundled: bool,
+}
+
+impl Mid {
+    fn of(session: &Session, media: &Media) -> Option<Self> {
+        let name = media.mid.clone()?;
+        let is_bundled = session.bundle.split_ascii_whitespace().any(|m| m == name);
+        Some(Self { name, is_bundled })
+    }
 }
 
 impl fmt::Debug for Negotiated {
@@ -86,127 +76,217 @@ impl fmt::Debug for Negotiated {
         f.debug_struct("Negotiated")
             .field("codec", &self.codec)
             .field("payload_type", &self.payload_type)
-            .field("dtmf_payload_type", &self.dtmf_payload_type)
+            .field("dtmf", &self.dtmf)
             .field("direction", &self.direction)
+            .field("security", &self.security)
             .finish_non_exhaustive()
     }
 }
 
-/// Our offer: one audio section with everything we speak.
+/// Our offer: one audio section with everything we speak, or the one that is in force.
 pub fn offer(local: &LocalMedia) -> String {
-    let mut body = head(local, "0 0");
-    let codecs: Vec<(u8, Codec)> = local.codecs.iter().map(|c| (c.payload_type(), *c)).collect();
-    let dtmf = local.dtmf.then_some(DTMF_PAYLOAD_TYPE);
-    audio_section(&mut body, local, "RTP/AVP", &codecs, dtmf, local.direction, local.rtcp_mux);
+    let (plan, numbers) = (Plan::of(local), Numbers::of(local));
+    let ice = local.ice.as_ref().filter(|_| in_force(local));
+    let mid = local.agreed.as_ref().and_then(|a| a.mid.as_ref());
+    let mut body = head(local, "0 0", ice.is_some(), mid);
+    let ice = ice.map(|i| i.lines(local.address)).unwrap_or_default();
+    let section = Section {
+        protocol: &plan.protocol,
+        codecs: &numbers.codecs,
+        dtmf: &numbers.dtmf,
+        comfort_noise: numbers.comfort_noise,
+        direction: local.direction,
+        rtcp_mux: local.rtcp_mux,
+        rtcp_xr: local.rtcp_xr,
+        mid: mid.map(|m| m.name.as_str()),
+        lines: &format!("{}{ice}", plan.lines),
+    };
+    section.print(&mut body, local);
     body
 }
 
-/// Our answer to the peer's offer: its first usable audio section with the first codec of its list that
-/// we speak, every other section refused with port 0, payload types as it numbered them.
+/// ICE is only offered where the peer offered it before.
+fn in_force(local: &LocalMedia) -> bool {
+    local.agreed.as_ref().is_some_and(|a| a.ice.is_some())
+}
+
+/// Our answer to the peer's offer: its first usable audio section, those with SRTP before those without, with
+/// the first codec of its list that we speak; every other section refused with port 0; payload types as it
+/// numbered them.
 pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Negotiated, SdpError> {
-    let (index, audio) = offer.audio().ok_or(SdpError::NoAudio)?;
-    let mut negotiated = agree(audio, local)?;
-    let mut body = head(local, &offer.time);
-    for (i, media) in offer.media.iter().enumerate() {
-        if i == index {
-            let codecs = [(negotiated.payload_type, negotiated.codec)];
-            let n = &negotiated;
-            audio_section(&mut body, local, &audio.protocol, &codecs, n.dtmf_payload_type, n.direction, n.rtcp_mux);
-        } else {
-            refuse(&mut body, media);
+    let mut sections: Vec<(usize, &Media)> = offer.audio().collect();
+    sections.sort_by_key(|(_, audio)| audio.profile() == Some(Profile::Plain));
+    let mut refused = SdpError::NoAudio;
+    for (i, audio) in sections {
+        match protect::for_answer(audio, local).and_then(|(s, lines)| Ok((agree(audio, local, s)?, lines))) {
+            Ok((mut negotiated, lines)) => {
+                negotiated.receive = vec![(negotiated.payload_type, negotiated.codec)];
+                negotiated.mid = Mid::of(offer, audio);
+                negotiated.body = answer_body(offer, i, local, &negotiated, lines);
+                return Ok(negotiated);
+            }
+            Err(error) => refused = error,
         }
     }
-    negotiated.body = body;
+    Err(refused)
+}
+
+fn answer_body(offer: &Session, index: usize, local: &LocalMedia, n: &Negotiated, mut lines: String) -> String {
+    match (&local.ice, &n.ice) {
+        (Some(ice), Some(_)) => lines += &ice.lines(local.address),
+        (Some(_), None) if offer.media.get(index).is_some_and(Media::is_ice_mismatch) => {
+            lines += "a=ice-mismatch\r\n";
+        }
+        _ => {}
+    }
+    let section = Section {
+        protocol: &n.protocol,
+        codecs: &n.receive,
+        dtmf: n.dtmf.as_slice(),
+        comfort_noise: n.comfort_noise_payload_type,
+        direction: n.direction,
+        rtcp_mux: n.rtcp_mux,
+        rtcp_xr: n.rtcp_xr,
+        mid: n.mid.as_ref().map(|m| m.name.as_str()),
+        lines: &lines,
+    };
+    let mut body = head(local, &offer.time, n.ice.is_some(), n.mid.as_ref());
+    for (i, media) in offer.media.iter().enumerate() {
+        if i == index { section.print(&mut body, local) } else { refuse(&mut body, media) }
+    }
+    body
+}
+
+/// What follows from the peer's answer to our [`offer`], which was made of the same `local`.
+pub fn accept(local: &LocalMedia, answer: &Session) -> Result<Negotiated, SdpError> {
+    let (_, audio) = answer.audio().next().filter(|(i, _)| *i == 0).ok_or(SdpError::NoAudio)?;
+    let security = Plan::of(local).answered(audio, local)?;
+    let mut negotiated = agree(audio, local, security)?;
+    if !in_force(local) {
+        negotiated.ice = None;
+    }
+    negotiated.receive = receive(audio, &Numbers::of(local));
+    negotiated.mid = local.agreed.as_ref().and_then(|a| a.mid.clone());
     Ok(negotiated)
 }
 
-/// An answer that refuses every section of an offer (RFC 3264 6): for a call that ends before it began.
-pub(crate) fn refusal(offer: &Session) -> String {
-    let mut body = format!("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt={}\r\n", offer.time);
-    for media in &offer.media {
-        refuse(&mut body, media);
+/// RFC 3264 5.1: it is our numbers that come; theirs too from those who number anew.
+fn receive(audio: &Media, ours: &Numbers) -> Vec<(u8, Codec)> {
+    let theirs: Vec<(u8, Codec)> = audio.types().filter_map(|pt| Some((pt, Codec::of(audio.map(pt)?)?))).collect();
+    let is_answered = |(_, codec): &&(u8, Codec)| theirs.iter().any(|(_, c)| c == codec);
+    let mut receive: Vec<(u8, Codec)> = ours.codecs.iter().filter(is_answered).copied().collect();
+    for (pt, codec) in &theirs {
+        let is_offered = ours.codecs.iter().any(|(_, c)| c == codec);
+        if is_offered && !ours.has(*pt) && receive.len() < RECEIVE_MAX {
+            receive.push((*pt, *codec));
+        }
     }
-    body
+    receive
 }
 
-/// What follows from the peer's answer to our [`offer`].
-pub fn accept(local: &LocalMedia, answer: &Session) -> Result<Negotiated, SdpError> {
-    let (_, audio) = answer.audio().filter(|(i, _)| *i == 0).ok_or(SdpError::NoAudio)?;
-    agree(audio, local)
-}
-
-fn agree(audio: &Media, local: &LocalMedia) -> Result<Negotiated, SdpError> {
-    let types = || audio.formats.iter().filter_map(|f| f.parse::<u8>().ok());
-    let (payload_type, codec) = types()
-        .find_map(|pt| {
-            let (name, clock_hz, channels) = audio.map(pt)?;
-            let same = |c: &&Codec| c.name().eq_ignore_ascii_case(name) && clock_hz == 8000 && channels == 1;
-            local.codecs.iter().find(same).map(|c| (pt, *c))
-        })
-        .ok_or(SdpError::NoCommonCodec)?;
-    let is_event = |pt: &u8| {
-        audio.map(*pt).is_some_and(|(name, hz, _)| name.eq_ignore_ascii_case("telephone-event") && hz == 8000)
-    };
-    let address = audio.address.ok_or(SdpError::NoAddress)?;
-    let remote = SocketAddr::new(address, audio.port);
+fn agree(audio: &Media, local: &LocalMedia, security: Security) -> Result<Negotiated, SdpError> {
+    let find = |pt| Some((pt, Codec::of(audio.map(pt)?).filter(|c| local.codecs.contains(c))?));
+    let (payload_type, codec) = audio.types().find_map(find).ok_or(SdpError::NoCommonCodec)?;
     let rtcp_mux = audio.rtcp_mux && local.rtcp_mux;
+    // Without rtcp-mux there would be a second component to check, on a port of its own.
+    let ice = audio.ice.remote().filter(|_| local.ice.is_some() && rtcp_mux && !audio.is_ice_mismatch());
+    let nowhere = || ice.as_ref().map(|_| IpAddr::from([0, 0, 0, 0]));
+    let address = audio.address.or_else(nowhere).ok_or(SdpError::NoAddress)?;
+    let remote = SocketAddr::new(address, audio.port);
     let remote_rtcp = match audio.rtcp {
         _ if rtcp_mux => remote,
         Some((port, other)) => SocketAddr::new(other.unwrap_or(address), port),
         None => SocketAddr::new(address, audio.port.saturating_add(1)),
     };
+    let is_noise = |pt: &u8| audio.is_named(*pt, "CN") == Some(8000);
+    // RFC 7587 3.1.3: Opus has its own.
+    let has_noise = local.comfort_noise && codec != Codec::Opus;
     Ok(Negotiated {
         body: String::new(),
         codec,
         payload_type,
-        dtmf_payload_type: if local.dtmf { types().find(is_event) } else { None },
+        receive: Vec::new(),
+        dtmf: if local.dtmf { events(audio, codec) } else { None },
+        comfort_noise_payload_type: if has_noise { audio.types().find(is_noise) } else { None },
+        opus: audio.opus.iter().find(|(pt, _)| *pt == payload_type).map(|(_, o)| *o).unwrap_or_default(),
         ptime_ms: audio.ptime_ms.unwrap_or(20),
+        max_ptime_ms: audio.max_ptime_ms,
         remote,
         remote_rtcp,
         rtcp_mux,
+        rtcp_xr: audio.rtcp_xr && local.rtcp_xr,
         direction: audio.effective_direction().reversed().and(local.direction),
+        security,
+        ice,
+        protocol: audio.protocol.clone(),
+        mid: None,
     })
 }
 
-fn head(local: &LocalMedia, time: &str) -> String {
-    let LocalMedia { session_id, version, .. } = local;
-    let ip = local.address.ip();
-    let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-    format!("v=0\r\no=- {session_id} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt={time}\r\n")
+/// Events have the clock of the audio around them (RFC 4733 2.1); another is better than none.
+fn events(audio: &Media, codec: Codec) -> Option<(u8, u32)> {
+    let known = |pt: u8| audio.is_named(pt, "telephone-event").map(|hz| (pt, hz)).filter(|(_, hz)| is_event_clock(*hz));
+    let fits = |(_, hz): &(u8, u32)| *hz == codec.clock_hz();
+    audio.types().filter_map(known).find(fits).or_else(|| audio.types().find_map(known))
 }
 
-fn audio_section(
-    body: &mut String,
-    local: &LocalMedia,
-    protocol: &str,
-    codecs: &[(u8, Codec)],
-    dtmf: Option<u8>,
-    direction: Direction,
-    rtcp_mux: bool,
-) {
-    // Writing to a String cannot fail.
-    let _ = write!(body, "m=audio {} {protocol}", local.address.port());
-    for pt in codecs.iter().map(|(pt, _)| *pt).chain(dtmf) {
-        let _ = write!(body, " {pt}");
+fn is_event_clock(hz: u32) -> bool {
+    Codec::ALL.iter().any(|c| c.clock_hz() == hz)
+}
+
+/// The payload types of an offer.
+struct Numbers {
+    codecs: Vec<(u8, Codec)>,
+    dtmf: Vec<(u8, u32)>,
+    comfort_noise: Option<u8>,
+}
+
+impl Numbers {
+    fn of(local: &LocalMedia) -> Self {
+        let agreed = local.agreed.as_ref();
+        let (codec, event) = (agreed.map(|a| a.codec), agreed.and_then(|a| a.dtmf));
+        // RFC 3264 8.3.2: a number that meant something in this session never means anything else.
+        let mut taken: Vec<u8> = codec.map(|(pt, _)| pt).into_iter().chain(event.map(|(pt, _)| pt)).collect();
+        let mut free = |wanted: u8| {
+            let pt = (wanted..128).chain(96..wanted).find(|pt| !taken.contains(pt)).unwrap_or(wanted);
+            taken.push(pt);
+            pt
+        };
+        let mut numbered = |c: Codec| match codec {
+            Some((pt, agreed)) if agreed == c => (pt, c),
+            _ => (c.static_payload_type().unwrap_or_else(|| free(96)), c),
+        };
+        let codecs: Vec<(u8, Codec)> = local.codecs.iter().map(|c| numbered(*c)).take(RECEIVE_MAX).collect();
+        let mut dtmf: Vec<(u8, u32)> = Vec::new();
+        for hz in codecs.iter().map(|(_, c)| c.clock_hz()).filter(|_| local.dtmf) {
+            if dtmf.iter().all(|(_, known)| *known != hz) {
+                let pt = event.filter(|(_, agreed)| *agreed == hz).map(|(pt, _)| pt);
+                // 101 is what everybody takes for the events of a telephone.
+                dtmf.push((pt.unwrap_or_else(|| free(if hz == 8000 { 101 } else { 102 })), hz));
+            }
+        }
+        let has_noise = local.comfort_noise && codecs.iter().any(|(_, c)| *c != Codec::Opus);
+        Self { codecs, dtmf, comfort_noise: has_noise.then_some(COMFORT_NOISE) }
     }
-    body.push_str("\r\n");
-    for (pt, codec) in codecs {
-        let _ = write!(body, "a=rtpmap:{pt} {}/8000\r\n", codec.name());
-    }
-    if let Some(pt) = dtmf {
-        let _ = write!(body, "a=rtpmap:{pt} telephone-event/8000\r\na=fmtp:{pt} 0-15\r\n");
-    }
-    let _ = write!(body, "a=ptime:{}\r\na={}\r\n", local.ptime_ms, direction.name());
-    if rtcp_mux {
-        body.push_str("a=rtcp-mux\r\n");
+
+    fn has(&self, payload_type: u8) -> bool {
+        let events = self.dtmf.iter().map(|(pt, _)| *pt);
+        self.codecs.iter().map(|(pt, _)| *pt).chain(events).chain(self.comfort_noise).any(|pt| pt == payload_type)
     }
 }
 
-/// RFC 3264 6: a refused stream keeps its place, protocol and formats, with port 0.
-fn refuse(body: &mut String, media: &Media) {
-    let _ = write!(body, "m={} 0 {}", media.kind, media.protocol);
-    for format in &media.formats {
-        let _ = write!(body, " {format}");
+impl Media {
+    fn types(&self) -> impl Iterator<Item = u8> {
+        self.formats.iter().filter_map(|f| f.parse::<u8>().ok())
     }
-    body.push_str("\r\n");
+
+    /// The clock of a payload type with this name and one channel.
+    fn is_named(&self, payload_type: u8, wanted: &str) -> Option<u32> {
+        let (name, hz, channels) = self.map(payload_type)?;
+        (name.eq_ignore_ascii_case(wanted) && channels == 1).then_some(hz)
+    }
+
+    fn is_ice_mismatch(&self) -> bool {
+        self.ice.remote().is_some() && self.ice.is_mismatch(self.address, self.port)
+    }
 }

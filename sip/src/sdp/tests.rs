@@ -1,5 +1,9 @@
 //! Offer and answer as scripts. Never touches a socket.
 
+mod clients;
+mod codecs;
+mod security;
+
 use super::*;
 
 fn local() -> LocalMedia {
@@ -144,9 +148,9 @@ fn the_old_hold_and_each_direction() {
     }
 }
 
-/// No SRTP here: what demands it is refused whatever its keys are, and what only allows it goes on without.
+/// Where SRTP is off, what demands it is refused whatever its keys are, and what only allows it goes on without.
 #[test]
-fn keys_are_not_read() {
+fn keys_that_nobody_wants() {
     let key = "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
     for crypto in [
         format!("1 AES_CM_128_HMAC_SHA1_80 {key}"),
@@ -215,7 +219,7 @@ fn our_offer_and_its_answer() {
     };
     let answered = answer(&parse(&offer(&ours)).unwrap(), &theirs).unwrap();
     let agreed = accept(&ours, &parse(&answered.body).unwrap()).unwrap();
-    assert_eq!((agreed.codec, agreed.payload_type, agreed.dtmf_payload_type), (Codec::Pcma, 8, Some(101)));
+    assert_eq!((agreed.codec, agreed.payload_type, agreed.dtmf), (Codec::Pcma, 8, Some((101, 8000))));
     assert_eq!((agreed.remote, agreed.ptime_ms, agreed.rtcp_mux), (theirs.address, 30, true));
     ours.next_version();
     assert!(offer(&ours).contains("o=- 7 2 IN"));

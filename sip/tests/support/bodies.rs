@@ -5,7 +5,7 @@ use crate::generate::{Dice, edited};
 use sip::auth::{Account, Client, Credentials, Guard, GuardConfig, Signed, Verdict};
 use sip::header::{self, NameAddr, Request, Response, Via};
 use sip::message::{self, Name, StartLine};
-use sip::sdp::{self, LocalMedia};
+use sip::sdp::{self, Codec, Fingerprint, LocalIce, LocalMedia, Protection, SrtpKeys, SrtpPolicy};
 use sip::stream::{Framed, Framer};
 use sip::uri::Uri;
 use sip::{Private, Transport};
@@ -56,18 +56,40 @@ fn values(text: &str) {
     let _ = (header::token_params(text), header::content_type(text));
 }
 
-/// A description, our answer to it, and our offer answered by it.
+/// A description, our answer to it, and our offer answered by it; with SRTP and ICE, and without.
 pub fn sdp(bytes: &[u8]) {
     let Ok(session) = sdp::parse(&String::from_utf8_lossy(bytes)) else { return };
-    let local = LocalMedia::new("192.0.2.1:40000".parse().unwrap(), 1);
-    let _ = (format!("{session:?}"), session.is_hold(), sdp::accept(&local, &session));
-    let Ok(negotiated) = sdp::answer(&session, &local) else { return };
-    assert!(!negotiated.body.replace("\r\n", "").contains(['\r', '\n', '\0']), "a line of ours is one line");
-    let answer = sdp::parse(&negotiated.body).expect("what we answer can be read");
-    // RFC 3264 6: as many sections, of the same kinds, in the same order.
-    let shape = |s: &sdp::Session| s.media.iter().map(|m| (m.kind.clone(), m.protocol.clone())).collect::<Vec<_>>();
-    assert_eq!(shape(&answer), shape(&session));
-    assert_eq!(answer.media.iter().filter(|m| m.port != 0).count(), 1, "one section is taken");
+    let plain = LocalMedia::new("192.0.2.1:40000".parse().unwrap(), 1);
+    let protection = Protection {
+        policy: SrtpPolicy::Optional,
+        keys: Some(SrtpKeys::new([1; SrtpKeys::RANDOM_BYTES])),
+        fingerprint: Fingerprint::parse(&format!("sha-256 {}", ["02"; 32].join(":"))),
+        trusts_signalling: true,
+    };
+    let ice = Some(LocalIce::new([3; 20]));
+    let codecs = Codec::ALL.to_vec();
+    let full = LocalMedia { codecs, comfort_noise: true, rtcp_xr: true, protection, ice, ..plain.clone() };
+    for local in [plain, full] {
+        let _ = (format!("{session:?}"), session.is_hold(), sdp::accept(&local, &session));
+        let Ok(negotiated) = sdp::answer(&session, &local) else { continue };
+        assert!(!negotiated.body.replace("\r\n", "").contains(['\r', '\n', '\0']), "a line of ours is one line");
+        let answer = sdp::parse(&negotiated.body).expect("what we answer can be read");
+        // RFC 3264 6: as many sections, of the same kinds, in the same order.
+        let shape = |s: &sdp::Session| s.media.iter().map(|m| (m.kind.clone(), m.protocol.clone())).collect::<Vec<_>>();
+        assert_eq!(shape(&answer), shape(&session));
+        assert_eq!(answer.media.iter().filter(|m| m.port != 0).count(), 1, "one section is taken");
+        assert!(negotiated.receive.len() <= 8, "bounded");
+        again(local, &negotiated);
+    }
+}
+
+/// What we agreed to can be offered again, whoever we agreed with.
+fn again(mut local: LocalMedia, negotiated: &sdp::Negotiated) {
+    local.settle(negotiated);
+    let offer = sdp::offer(&local);
+    assert!(!offer.replace("\r\n", "").contains(['\r', '\n', '\0']), "a line of ours is one line");
+    let answered = sdp::answer(&sdp::parse(&offer).expect("what we offer can be read"), &local);
+    assert_eq!(answered.expect("we take what we offer").security.name(), negotiated.security.name());
 }
 
 /// Challenges and credentials as they come, and edited ones between a client and a guard.
