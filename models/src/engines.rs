@@ -47,6 +47,8 @@ pub struct EnginesConfig {
     pub voices: Vec<VoiceName>,
     /// Which voice activity detector lines get.
     pub vad: VadKind,
+    /// Spare the detector frames that are no louder than the line's own silence.
+    pub vad_gate: bool,
     /// Lines each engine serves at once.
     pub slots: u32,
     /// Threads, and copies of the model, per recognition engine.
@@ -67,6 +69,7 @@ impl Default for EnginesConfig {
             recognizers: BTreeMap::new(),
             voices: Vec::new(),
             vad: VadKind::default(),
+            vad_gate: true,
             slots: 32,
             recognizer_threads: 1,
             synthesizer_threads: 1,

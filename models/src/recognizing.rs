@@ -12,6 +12,9 @@ const SAMPLES_MAX: usize = UTTERANCE_MS_MAX as usize * SAMPLES_PER_MS;
 /// When the utterance is full, this much of its beginning goes at once.
 const DROP_SAMPLES: usize = SAMPLE_RATE as usize;
 
+/// Room that a line keeps between utterances: 4 s. What a longer one took is given back.
+const KEPT_SAMPLES: usize = 4 * SAMPLE_RATE as usize;
+
 /// The engine could not finish; it has logged why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failed;
@@ -124,6 +127,7 @@ impl Recognizer for EngineRecognizer {
         self.overflowed = false;
         let keep = (keep_ms as usize).saturating_mul(SAMPLES_PER_MS);
         self.audio.drain(..self.audio.len().saturating_sub(keep));
+        self.audio.shrink_to(KEPT_SAMPLES);
     }
 }
 

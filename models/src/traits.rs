@@ -139,7 +139,7 @@ pub enum SynthesizerError {
 
 /// Tells speech from everything else, frame by frame; synchronous and cheap.
 pub trait Vad: Send {
-    /// Speech probability of the frame, 0..=1.
+    /// Speech probability of the frame, 0..=1. Holds the last four frames at most.
     fn push(&mut self, frame: &Frame) -> f32;
     /// Forgets the past.
     fn reset(&mut self);

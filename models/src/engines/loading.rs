@@ -83,7 +83,7 @@ pub(super) fn load(config: &EnginesConfig) -> Result<Loaded, LoadError> {
     let voices = config.voices.iter().map(|name| Ok((name.clone(), load_voice(&manifest, name, config)?)));
     let voices = voices.collect::<Result<_, LoadError>>()?;
     let turns = (0..config.turn_threads.max(1)).map(|_| load_turn(&manifest, dir)).collect::<Result<Vec<_>, _>>()?;
-    let vad = load_vad(&manifest, dir, config.vad)?;
+    let vad = load_vad(&manifest, dir, config)?;
     let turn = TurnCrew::start("turn", turns.into_iter().map(turn_work).collect(), 1, config.slots)?;
     Ok(Loaded { kinds: config.recognizers.clone(), moonshine, whisper, voices, turn, vad })
 }
@@ -150,13 +150,13 @@ fn load_turn(manifest: &Manifest, dir: &Path) -> Result<SmartTurn, LoadError> {
     SmartTurn::load(&locate(manifest, dir, SmartTurn::FILE)?).map_err(broken(SmartTurn::FILE))
 }
 
-fn load_vad(manifest: &Manifest, dir: &Path, kind: VadKind) -> Result<VadFactory, LoadError> {
-    match kind {
-        VadKind::Earshot => Ok(VadFactory::Earshot),
+fn load_vad(manifest: &Manifest, dir: &Path, config: &EnginesConfig) -> Result<VadFactory, LoadError> {
+    match config.vad {
+        VadKind::Earshot => Ok(VadFactory::earshot(config.vad_gate)),
         VadKind::Silero => {
             start_runtime(manifest, dir)?;
             let file = VadFactory::SILERO_FILE;
-            VadFactory::silero(&locate(manifest, dir, file)?).map_err(broken(file))
+            VadFactory::silero(&locate(manifest, dir, file)?, config.vad_gate).map_err(broken(file))
         }
     }
 }
