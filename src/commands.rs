@@ -164,7 +164,11 @@ async fn call(options: Call) -> Result<ExitCode> {
         pause_ms: options.pause_ms,
         record: options.record.is_some(),
     })?;
-    let how = CallOptions { target: options.target, duration_max: Duration::from_secs(options.seconds_max) };
+    let mut how = CallOptions::new(options.target, Duration::from_secs(options.seconds_max));
+    how.srtp = options.srtp;
+    if !options.codec.is_empty() {
+        how.codecs = options.codec;
+    }
     let mut report = caller::call(&how, &mut script).await?;
     let (turns, heard) = script.turns();
     report.turns = turns;
@@ -192,8 +196,7 @@ async fn console(config: &Path) -> Result<ExitCode> {
         "Speak; wear headphones, or the agent hears itself. Ctrl-C hangs up. Watch: http://{}/",
         running.http
     ));
-    let how =
-        CallOptions { target: format!("sip:{called}@{}", running.sip()), duration_max: Duration::from_secs(3600) };
+    let how = CallOptions::new(format!("sip:{called}@{}", running.sip()), Duration::from_secs(3600));
     tokio::select! {
         report = caller::call(&how, &mut party) => println!("{}", report?.text()),
         stopped = stop_signal() => stopped?,

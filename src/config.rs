@@ -3,6 +3,7 @@
 
 mod check;
 mod route;
+mod rtp;
 mod sip;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use route::Route;
+pub use rtp::{Codec, Rtp, Srtp};
 pub use sip::{Sip, Strangers};
 pub use trunk::{Password, PasswordError, Register, Trunk};
 pub use values::{Network, Pattern, Prefix, Server, is_number};
@@ -53,6 +55,8 @@ pub struct Config {
     #[serde(default)]
     pub models: Models,
     #[serde(default)]
+    pub vad: Vad,
+    #[serde(default)]
     pub store: Store,
     pub llm: Option<Llm>,
     /// Agents; a call goes to the first whose `numbers` holds the called user part, or has none.
@@ -65,15 +69,6 @@ pub struct Config {
     /// Asked before `numbers`; the first that matches decides.
     #[serde(default, rename = "route")]
     pub routes: Vec<Route>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Rtp {
-    /// First and last UDP port for media, both even; RTCP uses the odd port above.
-    pub ports: (u16, u16),
-    /// Media threads; a call lives on one for life.
-    pub shards: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -126,6 +121,14 @@ pub enum RecognizerKind {
     Whisper,
 }
 
+/// The voice activity detector.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vad {
+    /// Spare it what is plainly silence.
+    pub gate: bool,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
@@ -163,11 +166,6 @@ fn llm_timeout_ms() -> u32 {
     4000
 }
 
-impl Default for Rtp {
-    fn default() -> Self {
-        Self { ports: (20_000, 20_998), shards: 1 }
-    }
-}
 impl Default for Http {
     fn default() -> Self {
         Self { bind: ([127, 0, 0, 1], 8080).into(), token_env: None }
@@ -181,6 +179,11 @@ impl Default for Calls {
 impl Default for Turn {
     fn default() -> Self {
         Self { draft_ms: 80, finished_ms: 200, unsure_ms: 450, unfinished_ms: 900, duck_ms: 60, interrupt_ms: 500 }
+    }
+}
+impl Default for Vad {
+    fn default() -> Self {
+        Self { gate: true }
     }
 }
 impl Default for Store {
@@ -242,6 +245,20 @@ impl Config {
         self.trunks.iter().map(|t| t.name.as_str()).chain(self.registers.iter().map(|r| r.name.as_str()))
     }
 
+    /// What is spoken with this trunk or registration, and how it is encrypted; with strangers, for `None`.
+    pub fn media_of(&self, line: Option<&str>) -> (&[Codec], Srtp) {
+        let trunks = self.trunks.iter().map(|t| (&t.name, &t.codecs, t.srtp));
+        let mut all = trunks.chain(self.registers.iter().map(|r| (&r.name, &r.codecs, r.srtp)));
+        let own = all.find(|(name, ..)| Some(name.as_str()) == line);
+        let (codecs, srtp) = own.map_or((None, None), |(_, codecs, srtp)| (codecs.as_deref(), srtp));
+        (codecs.unwrap_or(&self.rtp.codecs), srtp.unwrap_or(self.rtp.srtp))
+    }
+
+    fn requires_srtp(&self) -> bool {
+        let own = self.trunks.iter().map(|t| t.srtp).chain(self.registers.iter().map(|r| r.srtp));
+        own.chain([Some(self.rtp.srtp)]).any(|srtp| srtp == Some(Srtp::Required))
+    }
+
     fn has_trunks(&self) -> bool {
         self.trunk_names().next().is_some()
     }
@@ -257,22 +274,7 @@ impl Config {
     }
 
     fn check_sections(&self) -> Result<(), Problem> {
-        let (first, last) = self.rtp.ports;
-        if first < 1024 || first % 2 != 0 || last % 2 != 0 || last < first {
-            return wrong(
-                "rtp",
-                "ports",
-                format!("is [{first}, {last}]; it takes two even ports from 1024 up, first <= last"),
-            );
-        }
-        let room = usize::from((last - first) / 2 + 1);
-        if room < self.calls.max {
-            return wrong(
-                "rtp",
-                "ports",
-                format!("has room for {room} calls but `calls.max` is {}; widen it or lower `max`", self.calls.max),
-            );
-        }
+        self.rtp.check(self.calls.max, self.requires_srtp())?;
         if self.calls.max == 0 {
             return wrong("calls", "max", "is 0; it takes 1 or more calls");
         }
@@ -281,9 +283,6 @@ impl Config {
         }
         if self.calls.duration_s_max < 10 {
             return wrong("calls", "duration_s_max", format!("is {}; it takes 10 or more", self.calls.duration_s_max));
-        }
-        if self.rtp.shards == 0 || self.rtp.shards > 256 {
-            return wrong("rtp", "shards", format!("is {}; it takes 1 to 256", self.rtp.shards));
         }
         if self.agents.is_empty() {
             return wrong("agent", "agent", "is empty; add [[agent]] with file = \"agents/front-desk.toml\"");

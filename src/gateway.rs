@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use media::secure::{Identity, IdentityError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use models::{Engines, EnginesConfig, Language, VoiceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -62,6 +63,8 @@ pub enum StartError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    #[error("no certificate for encrypted media could be made: {0}")]
+    Identity(#[from] IdentityError),
 }
 
 /// Why a call is refused before an answer.
@@ -71,8 +74,10 @@ pub enum Refused {
     NoAgent,
     #[error("a route refuses it")]
     ByRoute(u16),
-    #[error("no codec in common; offer PCMU or PCMA")]
+    #[error("no codec in common; see `codecs` in [rtp]")]
     NoCommonCodec,
+    #[error("its media would not be encrypted, and `srtp` is \"required\"")]
+    NotEncrypted,
     #[error("as many calls as configured are in progress")]
     Full,
     #[error("no media port is free")]
@@ -92,6 +97,7 @@ impl Refused {
             Self::NoAgent => "no_agent",
             Self::ByRoute(_) => "by_route",
             Self::NoCommonCodec => "no_common_codec",
+            Self::NotEncrypted => "not_encrypted",
             Self::Full => "full",
             Self::NoPorts => "no_ports",
             Self::NoSlot => "no_slot",
@@ -105,7 +111,7 @@ impl Refused {
         match self {
             Self::NoAgent => 404,
             Self::ByRoute(status) => *status,
-            Self::NoCommonCodec => 488,
+            Self::NoCommonCodec | Self::NotEncrypted => 488,
             Self::Full | Self::NoPorts | Self::NoSlot => 503,
             Self::NotTheirs => 403,
             Self::Gone => 487,
@@ -151,6 +157,8 @@ pub struct Gateway {
     think: Option<Think>,
     /// Who may order calls by the API; none: whoever is on this machine.
     pub api_token: Option<sip::Private<String>>,
+    /// Our certificate for DTLS-SRTP, made at start.
+    pub identity: Arc<Identity>,
     orders: mpsc::Sender<Order>,
     stop: watch::Sender<bool>,
 }
@@ -213,8 +221,11 @@ fn load_agent(path: &std::path::Path) -> Result<LoadedAgent, StartError> {
 
 /// What the engines must be able to do for these agents.
 pub fn engines_config(config: &Config, agents: &[Arc<LoadedAgent>]) -> EnginesConfig {
-    let mut engines =
-        EnginesConfig { slots: u32::try_from(config.calls.max).unwrap_or(u32::MAX), ..EnginesConfig::default() };
+    let mut engines = EnginesConfig {
+        slots: u32::try_from(config.calls.max).unwrap_or(u32::MAX),
+        vad_gate: config.vad.gate,
+        ..EnginesConfig::default()
+    };
     if let Some(dir) = &config.models.dir {
         engines.models_dir.clone_from(dir);
     }
@@ -262,6 +273,7 @@ impl Gateway {
             think: config.llm.as_ref().map(llm::think).transpose()?,
             stop: watch::Sender::new(false),
             api_token,
+            identity: Arc::new(Identity::generate()?),
             orders,
             routes: Routes::new(&config),
             store,

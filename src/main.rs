@@ -104,9 +104,20 @@ struct Call {
     /// Hang up after this many seconds at the latest.
     #[arg(long, default_value_t = 120, value_name = "S")]
     seconds_max: u64,
+    /// What to speak; may be given many times, best first. PCMU and PCMA without it.
+    #[arg(long, value_name = "opus|g722|pcma|pcmu", value_parser = codec)]
+    codec: Vec<sip::sdp::Codec>,
+    /// Encrypt the audio (SRTP), or hang up. The keys go by UDP: this tries the other side, it hides nothing.
+    #[arg(long)]
+    srtp: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn codec(name: &str) -> Result<sip::sdp::Codec, String> {
+    let mut all = sip::sdp::Codec::ALL.into_iter();
+    all.find(|c| c.name().eq_ignore_ascii_case(name)).ok_or_else(|| "expected opus, g722, pcma or pcmu".to_owned())
 }
 
 fn main() -> ExitCode {

@@ -1,4 +1,5 @@
-//! Random bits from the system's generator, for identifiers. It is no source of keys.
+//! Random bits from the system's generator: identifiers, which are always to be had, and secrets, which are good or
+//! not at all.
 
 /// 128 random bits. The gateway asks once at start whether the generator works, so a failure here is next
 /// to impossible; a weak identifier is then better than a dropped call.
@@ -8,6 +9,13 @@ pub fn bits() -> u128 {
         return crate::clock::unix_ms().unsigned_abs().into();
     }
     u128::from_le_bytes(bytes)
+}
+
+/// Bytes for keys and passwords: from the system's generator, or none.
+pub fn secret<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// 0 to `most`, both included; the bias of the remainder is below 2^-96.

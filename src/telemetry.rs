@@ -21,6 +21,9 @@ impl<T: AsRef<str> + ?Sized> fmt::Debug for Pii<'_, T> {
 
 /// Upper bounds of the latency histograms, in seconds.
 const TURN_BUCKETS_S: [f64; 12] = [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.5, 5.0];
+const JITTER_BUCKETS_S: [f64; 8] = [0.001, 0.003, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16];
+const MOS_BUCKETS: [f64; 9] = [1.5, 2.0, 2.5, 3.0, 3.4, 3.6, 4.0, 4.2, 4.5];
+const LOSS_BUCKETS: [f64; 8] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
 
 /// Logs to stderr; `DAUYS_LOG` takes a filter such as `info,dauys=debug`.
 pub fn init_logs() {
@@ -38,7 +41,13 @@ pub fn init_logs() {
 /// The process-wide recorder behind `/metrics`.
 pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
     let seconds = Matcher::Suffix("_seconds".into());
-    let recorder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &TURN_BUCKETS_S)?.build_recorder();
+    let full = |name: &str| Matcher::Full(name.into());
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(seconds, &TURN_BUCKETS_S)?
+        .set_buckets_for_metric(full("dauys_call_jitter_seconds"), &JITTER_BUCKETS_S)?
+        .set_buckets_for_metric(full("dauys_call_mos"), &MOS_BUCKETS)?
+        .set_buckets_for_metric(full("dauys_call_loss_ratio"), &LOSS_BUCKETS)?
+        .build_recorder();
     let handle = recorder.handle();
     // Tests start several gateways in one process; the first recorder serves them all.
     let _ = metrics::set_global_recorder(recorder);
@@ -51,10 +60,19 @@ fn describe() {
     describe_gauge!("dauys_calls_active", "Calls in progress");
     describe_counter!("dauys_calls_total", "Calls ended, by outcome");
     describe_counter!("dauys_calls_refused_total", "Calls refused before an answer, by reason");
+    describe_counter!("dauys_calls_failed_total", "Calls ended by a mistake in the gateway's own code");
     describe_histogram!("dauys_turn_seconds", "Caller's last speech to the agent's first frame");
     describe_histogram!("dauys_recognition_seconds", "Recognition asked to text received");
     describe_counter!("dauys_turns_total", "Turns committed, by judgement");
     describe_counter!("dauys_ticks_late_total", "Media ticks that ran more than 10 ms late");
+    describe_histogram!(
+        "dauys_call_mos",
+        "Conversational quality of ended calls by the E-model (ITU-T G.107), by band"
+    );
+    describe_histogram!("dauys_call_loss_ratio", "Share of a call's packets that were not there in time");
+    describe_histogram!("dauys_call_jitter_seconds", "Interarrival jitter at a call's end (RFC 3550)");
+    describe_counter!("dauys_media_trouble_total", "Times that media was in trouble, by kind");
+    describe_counter!("dauys_ticks_total", "Media ticks, by how late they were done");
     describe_counter!("dauys_sip_dropped_total", "SIP messages dropped without an answer, by reason");
     describe_gauge!("dauys_trunk_up", "0 while a trunk's server does not answer");
     describe_gauge!("dauys_registered", "1 while a registration holds");

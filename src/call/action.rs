@@ -54,6 +54,9 @@ pub enum Action {
         finished: f32,
     },
     Digit(char),
+    /// The sound of the last frames was a key's tone, as can be told some 60 ms after it began. The key itself comes as
+    /// `Digit`, unless it had come already.
+    Tone,
     /// The synthesizer gave the last frame of a clause.
     ClauseEnded(ClauseId),
     /// The synthesizer could not say a clause.

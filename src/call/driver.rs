@@ -4,14 +4,15 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use media::playout::{PLAYOUT_FRAMES, Playout};
-use media::{FramePool, Leg, LegChange, LegConfig, MediaTime};
+use media::{Digit, FramePool, LegChange, LegConfig, MediaTime};
 use models::{ClauseId, Job, Recognizer, RecognizerError, Spoken, Synthesizer, SynthesizerError, TurnDetector, Vad};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
+use crate::call::media::Media;
 use crate::call::registry::{Registry, Summary};
 use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine, Sounding};
 use crate::privacy::Scope;
@@ -19,18 +20,18 @@ use crate::store::TranscriptStore;
 
 /// Frames kept between synthesizer and wire: enough for a late tick, few enough to fall silent at once.
 const PLAYOUT_AHEAD: usize = 3;
-/// A caller whose media stopped for this long is gone.
-const MEDIA_LOST: Duration = Duration::from_secs(60);
 
-/// A caller who holds us may send nothing for this long.
-const HOLD_MAX: Duration = Duration::from_secs(900);
+/// Audio kept while nobody speaks, for soft first sounds: more than the call asks to keep when speech begins.
+const WAITING_MS: u32 = 500;
+/// So many frames after a key's tone its end still sounds like speech to the detector.
+const TONE_ECHO_FRAMES: u8 = 15;
 
 /// What reaches a call from outside its shard. When the sender is dropped, the caller is gone.
 pub enum CallInput {
     Digit(char),
     Transferred,
     TransferFailed,
-    Renegotiated(LegChange),
+    Renegotiated(Box<LegChange>),
     HangUp(EndCause),
 }
 
@@ -78,15 +79,11 @@ pub trait Wire {
 pub struct Driver {
     id: CallId,
     call: Call,
-    leg: Leg,
-    /// RTCP shares the RTP port (RFC 5761).
-    rtcp_mux: bool,
-    held: bool,
+    media: Media,
     lines: Lines,
     around: Surroundings,
     inbox: mpsc::Receiver<CallInput>,
     thoughts: Option<mpsc::Receiver<Thought>>,
-    heard_pool: FramePool,
     spoken_pool: FramePool,
     playout: Playout<ClauseId>,
     /// The utterance that may go out; drafts wait.
@@ -100,6 +97,10 @@ pub struct Driver {
     begun: bool,
     /// A recognition the engine had no room for yet.
     unasked: Option<Job>,
+    /// No utterance has begun.
+    waiting: bool,
+    /// Frames left in which a key's tone, or its end, is no speech.
+    tone_frames: u8,
     lost_lines: u32,
     summary: Summary,
     ended: bool,
@@ -118,15 +119,11 @@ impl Driver {
         Self {
             id: summary.id,
             call,
-            rtcp_mux: leg.rtcp_mux,
-            leg: Leg::new(now, leg),
-            held: false,
+            media: Media::new(now, summary.id, leg),
             lines,
             around,
             inbox,
             thoughts: None,
-            // One frame is in hand at a time; the others are margin.
-            heard_pool: FramePool::new(4),
             spoken_pool: FramePool::new(PLAYOUT_FRAMES + 2),
             playout: Playout::new(),
             released: None,
@@ -135,6 +132,8 @@ impl Driver {
             sounding: VecDeque::new(),
             begun: false,
             unasked: None,
+            waiting: true,
+            tone_frames: 0,
             lost_lines: 0,
             summary,
             ended: false,
@@ -156,8 +155,8 @@ impl Driver {
     }
 
     /// A datagram from the network, as soon as it is there.
-    pub fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        self.leg.handle(now, from, bytes);
+    pub fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
+        self.media.datagram(now, from, bytes);
     }
 
     /// Every 20 ms: in, think, out.
@@ -166,12 +165,10 @@ impl Driver {
         self.listen(now);
         self.engines(now);
         self.speak(now, wire);
-        self.report(now, wire);
         if self.call.deadline().is_some_and(|d| d <= now) {
             self.apply(now, Action::Timeout);
         }
-        let patience = if self.held { HOLD_MAX } else { MEDIA_LOST };
-        if self.leg.stats().silent_for.is_some_and(|d| d > patience) {
+        if !self.media.watch() {
             self.apply(now, Action::HungUp(EndCause::Lost));
             self.hang_up(EndCause::Lost);
         }
@@ -196,14 +193,17 @@ impl Driver {
     fn read_inbox(&mut self, now: Instant) {
         loop {
             match self.inbox.try_recv() {
-                Ok(CallInput::Digit(key)) => self.apply(now, Action::Digit(key)),
+                Ok(CallInput::Digit(key)) => {
+                    if let Some(digit) = Digit::from_char(key) {
+                        self.media.info_digit(now, digit);
+                    }
+                }
                 Ok(CallInput::Transferred) => self.apply(now, Action::Transferred),
                 Ok(CallInput::TransferFailed) => self.apply(now, Action::TransferFailed),
                 Ok(CallInput::Renegotiated(change)) => {
-                    self.rtcp_mux = change.rtcp_mux;
-                    self.held = !change.send;
-                    self.apply(now, Action::Held(self.held));
-                    self.leg.renegotiate(change);
+                    self.summary.codec(change.codec.encoding_name());
+                    let held = self.media.renegotiate(now, *change);
+                    self.apply(now, Action::Held(held));
                 }
                 Ok(CallInput::HangUp(cause)) => {
                     self.apply(now, Action::HungUp(cause));
@@ -219,14 +219,24 @@ impl Driver {
     }
 
     fn listen(&mut self, now: Instant) {
-        let tick = self.leg.tick_in(now, &mut self.heard_pool);
-        for digit in tick.digits.iter() {
+        let heard = self.media.hear(now);
+        for digit in heard.digits.iter() {
             self.apply(now, Action::Digit(digit.as_char()));
         }
-        let Some(frame) = tick.frame else { return };
+        let Some(frame) = heard.frame else { return };
         let speech = self.lines.vad.push(&frame);
+        if heard.tone && self.tone_frames == 0 {
+            self.apply(now, Action::Tone);
+        }
+        // Neither a key's tone nor the agent's own voice is the caller speaking.
+        self.tone_frames = if heard.tone { TONE_ECHO_FRAMES } else { self.tone_frames.saturating_sub(1) };
+        let speech = if self.tone_frames > 0 { 0.0 } else { heard.echo.callers(speech) };
         // Past thirty seconds the oldest audio goes; the text then begins in the middle, which is all one can do.
         let _ = self.lines.recognizer.push(&frame);
+        // A quiet line must not gather thirty seconds of its quiet: that is a megabyte a call.
+        if self.waiting && frame.at().as_ms().is_multiple_of(1_000) {
+            self.lines.recognizer.reset(WAITING_MS);
+        }
         self.lines.turn.push(&frame);
         let sounding = self.sounding_now();
         self.apply(now, Action::Frame { at: frame.at(), speech, sounding });
@@ -238,12 +248,14 @@ impl Driver {
     }
 
     fn speak(&mut self, now: Instant, wire: &dyn Wire) {
-        self.fill_playout(now);
-        let frame = self.playout.tick(&mut self.spoken_pool);
-        let mut datagram = [0; media::leg::DATAGRAM_MAX];
-        if let Some(out) = self.leg.tick_out(now, frame.as_ref(), &mut datagram) {
-            wire.send_rtp(datagram.get(..out.len).unwrap_or_default(), out.to);
-        }
+        // What is said before there are keys would be heard by nobody.
+        let frame = if self.media.can_say() {
+            self.fill_playout(now);
+            self.playout.tick(&mut self.spoken_pool)
+        } else {
+            None
+        };
+        self.media.say(now, frame.as_ref(), wire);
         self.played(now);
     }
 
@@ -300,23 +312,9 @@ impl Driver {
         }
     }
 
-    fn report(&mut self, now: Instant, wire: &dyn Wire) {
-        let mut datagram = [0; media::leg::DATAGRAM_MAX];
-        if let Some(out) = self.leg.rtcp(now, &mut datagram) {
-            self.send_report(wire, datagram.get(..out.len).unwrap_or_default(), out.to);
-        }
-    }
-
     /// The last words to the other side's statistics.
     pub fn goodbye(&mut self, now: Instant, wire: &dyn Wire) {
-        let mut datagram = [0; media::leg::DATAGRAM_MAX];
-        if let Some(out) = self.leg.goodbye(now, &mut datagram) {
-            self.send_report(wire, datagram.get(..out.len).unwrap_or_default(), out.to);
-        }
-    }
-
-    fn send_report(&self, wire: &dyn Wire, datagram: &[u8], to: SocketAddr) {
-        if self.rtcp_mux { wire.send_rtp(datagram, to) } else { wire.send_rtcp(datagram, to) }
+        self.media.goodbye(now, wire);
     }
 
     fn apply(&mut self, now: Instant, action: Action) {
@@ -333,6 +331,7 @@ impl Driver {
             Effect::Score(job) => drop(self.lines.turn.score(job)),
             Effect::ForgetAudio { keep_ms } => {
                 self.unasked = None;
+                self.waiting = keep_ms == 0;
                 self.lines.recognizer.reset(keep_ms);
                 if keep_ms == 0 {
                     self.lines.turn.reset();
@@ -438,7 +437,7 @@ impl Driver {
     }
 
     fn publish(&mut self) {
-        self.summary.media(&self.leg.stats());
+        self.summary.media(self.media.record());
         self.summary.consent(self.call.gate().state());
         let record = self.summary.record();
         if self.ended {

@@ -25,6 +25,8 @@ const RECOGNITION_PATIENCE: Duration = Duration::from_secs(4);
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(90);
 /// Audio kept from before speech was noticed: soft first sounds.
 const ONSET_MS: u32 = 280;
+/// What was voiced for longer before a key's tone was told is speech.
+const TONE_ONSET_MS: u32 = 100;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CallConfig {
@@ -159,6 +161,7 @@ impl Call {
             Action::NotHeard { job } => self.not_heard(now, job),
             Action::Scored { job, finished } => self.scored(now, job, finished),
             Action::Digit(key) => self.digit(now, key),
+            Action::Tone => self.tone(now),
             Action::ClauseEnded(clause) => self.mouth.clause_made(clause, &mut self.effects),
             Action::ClauseStarted(clause) => self.clause_started(now, clause),
             Action::ClausePlayed(clause) => self.clause_gone(now, clause, true),
@@ -439,6 +442,13 @@ impl Call {
         }
         self.drop_draft();
         self.respond(now, now, Input::Digit(key), Judgement::Key);
+    }
+
+    /// The beginning of a tone sounds like speech.
+    fn tone(&mut self, now: Instant) {
+        if self.ear.speaking() && self.ear.voiced_ms() <= TONE_ONSET_MS {
+            self.dismiss(now);
+        }
     }
 
     // --- speaking ---

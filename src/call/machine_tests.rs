@@ -143,6 +143,13 @@ impl Stage {
             "listen" => self.run(60_000, 0.02, true),
             "wait" => self.run(ms(), 0.02, false),
             "key" => self.apply(Action::Digit(rest.chars().next().expect("a key"))),
+            // Of a key that was taken already: the detector hears speech until it is told.
+            "tone" => {
+                self.caller = ("Beep.".to_owned(), 0.9);
+                self.run(ms(), 0.95, false);
+                self.apply(Action::Tone);
+                self.run(1000, 0.02, false);
+            }
             "transferred" => self.apply(Action::Transferred),
             "not-transferred" => self.apply(Action::TransferFailed),
             "hold" => self.apply(Action::Held(true)),
@@ -234,6 +241,10 @@ fn keys_answer_the_question_but_not_before_it_was_heard() {
     check("> start\n> listen\n> key 1\n> listen\nturn 1 key\nkept agent");
     check("> start\n> listen\n> key 2\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller");
     check("> start\n> wait 400\n> key 1\n! turn\n> listen\nnot kept agent");
+    let answered = "> start\n> listen\n> key 2\n> listen\n";
+    check(&format!("{answered}> tone 80\n! turn"));
+    // Somebody speaks while a key is pressed.
+    check(&format!("{answered}> tone 600\nturn 2"));
 }
 
 #[test]

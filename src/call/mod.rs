@@ -9,6 +9,7 @@ pub mod driver;
 mod endpointing;
 mod history;
 mod machine;
+mod media;
 mod mouth;
 pub mod registry;
 mod timing;

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use media::LegStats;
-
 use crate::call::{CallId, EndCause, TurnRecord};
 use crate::clock;
 use crate::privacy::ConsentState;
@@ -65,6 +63,11 @@ impl Summary {
         Self { id, record }
     }
 
+    /// How its media is protected: `none`, `sdes` or `dtls`.
+    pub fn security(&mut self, word: &str) {
+        self.record.security = word.into();
+    }
+
     pub fn record(&self) -> CallRecord {
         self.record.clone()
     }
@@ -84,15 +87,13 @@ impl Summary {
         self.record.turns.push(turn);
     }
 
-    pub fn media(&mut self, stats: &LegStats) {
-        self.record.media = MediaRecord {
-            packets_received: stats.packets_received,
-            packets_lost: stats.packets_lost.max(0).unsigned_abs(),
-            packets_late: stats.late,
-            frames_concealed: stats.concealed_frames,
-            jitter_ms: stats.jitter_ms,
-            packets_sent: stats.packets_sent,
-        };
+    pub fn media(&mut self, media: MediaRecord) {
+        self.record.media = media;
+    }
+
+    /// A re-INVITE agreed on another one.
+    pub fn codec(&mut self, codec: &str) {
+        self.record.codec = codec.into();
     }
 
     pub fn consent(&mut self, state: ConsentState) {
@@ -103,5 +104,12 @@ impl Summary {
         self.record.state = cause.word().into();
         self.record.ended_unix_ms = Some(clock::unix_ms());
         metrics::counter!("dauys_calls_total", "outcome" => cause.word()).increment(1);
+        let media = &self.record.media;
+        if let Some(mos) = media.mos {
+            let band = if media.wideband { "wide" } else { "narrow" };
+            metrics::histogram!("dauys_call_mos", "band" => band).record(f64::from(mos));
+            metrics::histogram!("dauys_call_loss_ratio").record(f64::from(media.loss_percent) / 100.0);
+            metrics::histogram!("dauys_call_jitter_seconds").record(f64::from(media.jitter_ms) / 1000.0);
+        }
     }
 }

@@ -10,14 +10,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use media::rtp::Packet;
+use media::secure::Security;
 use media::{Digit, FramePool, Leg};
-use sip::sdp::{self, LocalMedia};
+use sip::sdp::{self, Codec, LocalMedia, Protection, SrtpKeys, SrtpPolicy};
 use sip::{CallHandle, Endpoint, EndpointConfig, Event, InviteRequest, Output, Peer};
 use tokio::net::UdpSocket;
 
 use crate::caller::report::Report;
 use crate::clock;
-use crate::net::sip::leg_config;
+use crate::config::Rtp;
+use crate::net::sip::{Shared, leg_config};
 use crate::random;
 
 const DATAGRAM: usize = 2048;
@@ -33,6 +35,8 @@ pub enum CallerError {
     Target,
     #[error("the host of the address has no IP address: {0}")]
     Resolve(std::io::Error),
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
     #[error("no UDP socket: {0}")]
     Socket(#[from] std::io::Error),
     #[error("{path}: {problem}")]
@@ -41,7 +45,9 @@ pub enum CallerError {
     Invite(#[from] sip::CommandError),
     #[error("the call was refused with status {status}{}", retry_after_s.map(|s| format!("; try again in {s} s")).unwrap_or_default())]
     Refused { status: u16, retry_after_s: Option<u32> },
-    #[error("the answer's session description cannot be used; the other side must speak PCMU or PCMA")]
+    #[error(
+        "the answer's session description cannot be used; the other side must speak a codec that was offered, with SRTP if that was asked for"
+    )]
     Answer,
     #[error("no audio device: {0}")]
     Device(String),
@@ -67,10 +73,31 @@ pub trait Party {
     fn speech_arrived(&mut self, at: Instant);
 }
 
-/// Where to call, and how long at most.
+/// Where to call, how, and how long at most.
 pub struct CallOptions {
     pub target: String,
     pub duration_max: Duration,
+    /// What is offered, best first.
+    pub codecs: Vec<Codec>,
+    /// SRTP or no call, with keys in the offer. Signalling is by UDP: the keys are no secret here.
+    pub srtp: bool,
+}
+
+impl CallOptions {
+    /// G.711, plain RTP.
+    pub fn new(target: String, duration_max: Duration) -> Self {
+        Self { target, duration_max, codecs: vec![Codec::Pcmu, Codec::Pcma], srtp: false }
+    }
+
+    fn local(&self, address: SocketAddr) -> Result<LocalMedia, CallerError> {
+        let mut local = LocalMedia { codecs: self.codecs.clone(), ..LocalMedia::new(address, 1) };
+        if self.srtp {
+            let keys = Some(SrtpKeys::new(random::secret()?));
+            let policy = SrtpPolicy::Required;
+            local.protection = Protection { policy, keys, fingerprint: None, trusts_signalling: true };
+        }
+        Ok(local)
+    }
 }
 
 struct Session<'a, P: Party> {
@@ -82,7 +109,9 @@ struct Session<'a, P: Party> {
     party: &'a mut P,
     leg: Option<Leg>,
     payload_type: u8,
-    codec: media::Codec,
+    decoder: Option<media::codec::Decoder>,
+    /// What SRTP adds to a packet.
+    tag_bytes: usize,
     last_speech: Option<Instant>,
     report: Report,
     over: bool,
@@ -102,7 +131,7 @@ pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Repo
     drop(sip);
     let sip = UdpSocket::bind((own_ip, sip_port)).await?;
     let rtp = UdpSocket::bind((own_ip, 0)).await?;
-    let local = LocalMedia::new(rtp.local_addr()?, 1);
+    let local = options.local(rtp.local_addr()?)?;
     let mut endpoint = Endpoint::new(EndpointConfig::new(sip.local_addr()?, random::bits()));
     let now = clock::now();
     let request = InviteRequest {
@@ -120,7 +149,8 @@ pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Repo
         party,
         leg: None,
         payload_type: 0,
-        codec: media::Codec::Pcmu,
+        decoder: None,
+        tag_bytes: 0,
         last_speech: None,
         report: Report::new(now),
         over: false,
@@ -145,7 +175,7 @@ impl<P: Party> Session<'_, P> {
                     self.endpoint.handle(clock::now(), Peer::udp(from), &signalling[..len]);
                 },
                 received = self.rtp.recv_from(&mut media) => if let Ok((len, from)) = received {
-                    self.datagram(clock::now(), from, &media[..len]);
+                    self.datagram(clock::now(), from, &mut media[..len]);
                 },
                 () = tokio::time::sleep_until(deadline.into()) => self.endpoint.handle_timeout(clock::now()),
                 () = tokio::time::sleep_until(tick.into()) => {
@@ -176,9 +206,15 @@ impl<P: Party> Session<'_, P> {
                 let answer = sdp.ok_or(CallerError::Answer)?;
                 let agreed = sdp::accept(&self.local, &answer).map_err(|_| CallerError::Answer)?;
                 self.payload_type = agreed.payload_type;
-                self.codec = crate::net::sip::media_codec(agreed.codec);
+                self.decoder = media::codec::Decoder::new(crate::net::sip::media_codec(agreed.codec)).ok();
+                let shared = Shared { rtp: &Rtp::default(), identity: None };
+                let config = leg_config(&agreed, &self.local, &shared, random::bits()).ok_or(CallerError::Answer)?;
+                self.tag_bytes = match &config.security {
+                    Security::Sdes { receive, .. } => receive.suite().rtp_tag_len(),
+                    _ => 0,
+                };
                 self.report.answered(clock::now(), agreed.codec.name());
-                self.leg = Some(Leg::new(clock::now(), leg_config(&agreed, random::bits())));
+                self.leg = Some(Leg::new(clock::now(), config));
             }
             Event::Failed { status, retry_after_s, .. } => {
                 return Err(CallerError::Refused { status, retry_after_s });
@@ -201,16 +237,22 @@ impl<P: Party> Session<'_, P> {
     }
 
     /// Speech is noticed here, as the packet comes, before any buffer.
-    fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        if let Some(leg) = &mut self.leg {
-            leg.handle(now, from, bytes);
-        }
-        let mut samples = [0i16; 1024];
-        let Ok(packet) = Packet::parse(bytes) else { return };
-        if packet.header.payload_type != self.payload_type || self.leg.is_none() {
+    fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
+        let Some(leg) = &mut self.leg else { return };
+        let before = leg.packets_received();
+        leg.handle(now, from, bytes);
+        // Nothing but audio that the leg believed, which it has decrypted in place.
+        if leg.packets_received() == before {
             return;
         }
-        let len = self.codec.decode(packet.payload, &mut samples);
+        let bytes = bytes.get(..bytes.len().saturating_sub(self.tag_bytes)).unwrap_or_default();
+        // 120 ms at 16 kHz, the longest packet there is.
+        let mut samples = [0i16; 1920];
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        if packet.header.payload_type != self.payload_type {
+            return;
+        }
+        let len = self.decoder.as_mut().map_or(0, |d| d.decode(packet.payload, &mut samples));
         if media::level::rms_dbfs(samples.get(..len).unwrap_or_default()) < SPEECH_DBFS {
             return;
         }

@@ -106,6 +106,30 @@ fn impossible_sip_sections() {
     sip("nameserver = \"9.9.9.9\"", &["line 4", "nameserver"]);
 }
 
+#[test]
+fn media() {
+    let rtp = |keys: &str, wants: &[&str]| refused(&format!("[rtp]\n{keys}"), wants);
+    rtp("codecs = []", &["line 2", "`codecs`", "opus"]);
+    rtp("codecs = [\"opus\", \"pcmu\", \"opus\"]", &["line 2", "`codecs`", "twice"]);
+    rtp("codecs = [\"g729\"]", &["line 2", "g729", "opus", "g722", "pcma", "pcmu"]);
+    rtp("opus_bitrate = 500", &["line 2", "`opus_bitrate`", "6000 to 64000"]);
+    rtp("srtp = \"mandatory\"", &["line 2", "mandatory", "off", "optional", "required"]);
+    rtp("sdes_over_plain = true", &["line 2", "`sdes_over_plain`", "required"]);
+    rtp("ice = \"lite\"", &["line 2", "ice"]);
+    refused("[vad]\ngate = 1", &["line 2", "gate"]);
+    refused(&format!("{TRUNK}codecs = []"), &["line 4", "`codecs`"]);
+    refused(&format!("{TRUNK}srtp = true"), &["line 4", "srtp"]);
+    let all = [Codec::Opus, Codec::G722, Codec::Pcma, Codec::Pcmu];
+    let config = good(&format!("{TRUNK}codecs = [\"pcma\"]\n"));
+    assert_eq!(config.media_of(None), (all.as_slice(), Srtp::Optional));
+    assert_eq!(config.media_of(Some("a")), ([Codec::Pcma].as_slice(), Srtp::Optional));
+    let register = "[[register]]\nname = \"b\"\nregistrar = \"sip:pbx.test\"\nuser = \"1\"\npassword_env = \"P\"\n";
+    let rtp = "[rtp]\nsrtp = \"off\"\nsdes_over_plain = true\ncodecs = [\"pcmu\"]\n";
+    let config = good(&format!("{rtp}{TRUNK}srtp = \"required\"\n{register}codecs = [\"g722\", \"pcmu\"]"));
+    assert_eq!(config.media_of(Some("a")), ([Codec::Pcmu].as_slice(), Srtp::Required));
+    assert_eq!(config.media_of(Some("b")), ([Codec::G722, Codec::Pcmu].as_slice(), Srtp::Off));
+}
+
 const TRUNK: &str = "[[trunk]]\nname = \"a\"\naddresses = \"192.0.2.0/24\"\n";
 
 #[test]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use sip::Private;
 
 use super::check::{Place, Problem, wrong};
+use super::rtp::{Codec, Srtp, check_codecs};
 use super::sip::Sip;
 use super::values::{Network, Prefix, Server, is_number, one_or_many};
 
@@ -62,6 +63,9 @@ pub struct Trunk {
     pub out_calls_per_min: u32,
     #[serde(default = "out_calls_per_day")]
     pub out_calls_per_day: u32,
+    /// In place of those in `[rtp]`.
+    pub codecs: Option<Vec<Codec>>,
+    pub srtp: Option<Srtp>,
     /// It may send a call of ours elsewhere (REFER): the agent then talks to whom it names, by way of it.
     #[serde(default)]
     pub refer: bool,
@@ -86,6 +90,9 @@ pub struct Register {
     #[serde(default = "expires_s")]
     pub expires_s: u32,
     pub outbound_proxy: Option<Server>,
+    /// In place of those in `[rtp]`.
+    pub codecs: Option<Vec<Codec>>,
+    pub srtp: Option<Srtp>,
     /// It may send a call of ours elsewhere (REFER), by way of it.
     #[serde(default)]
     pub refer: bool,
@@ -185,6 +192,7 @@ impl Trunk {
                 );
             }
         }
+        self.codecs.as_deref().map_or(Ok(()), |codecs| check_codecs(at, codecs))?;
         if self.options_s != 0 && !(5..=3600).contains(&self.options_s) {
             return wrong(at, "options_s", format!("is {}; it takes 5 to 3600, or 0 for no probes", self.options_s));
         }
@@ -241,6 +249,7 @@ impl Register {
         if self.user.is_empty() {
             return wrong(at, "user", "is empty");
         }
+        self.codecs.as_deref().map_or(Ok(()), |codecs| check_codecs(at, codecs))?;
         if !(60..=86_400).contains(&self.expires_s) {
             return wrong(at, "expires_s", format!("is {}; it takes 60 to 86400", self.expires_s));
         }

@@ -35,6 +35,8 @@ struct CallBody {
     started: String,
     ended: Option<String>,
     codec: String,
+    /// `none`, `sdes` or `dtls`.
+    security: String,
     consent: String,
     media: MediaRecord,
     turns: Vec<TurnRecord>,
@@ -51,6 +53,7 @@ impl From<CallRecord> for CallBody {
             started: clock::rfc3339(r.started_unix_ms),
             ended: r.ended_unix_ms.map(clock::rfc3339),
             codec: r.codec,
+            security: r.security,
             consent: r.consent,
             media: r.media,
             turns: r.turns,

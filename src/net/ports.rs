@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::shard;
+
 /// Expedited Forwarding (RFC 3246): 46 << 2 in the TOS byte.
 const TOS_EF: u32 = 0xb8;
 
@@ -50,10 +52,10 @@ fn bind(address: IpAddr, port: u16) -> std::io::Result<UdpSocket> {
     let at = SocketAddr::new(address, port);
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    if at.is_ipv4() {
-        // A router that does not know the mark ignores it, and so may a kernel that refuses it.
-        let _ = socket.set_tos_v4(TOS_EF);
-    }
+    // A router that does not know the mark ignores it, and so may a kernel that refuses it.
+    let _ = if at.is_ipv4() { socket.set_tos_v4(TOS_EF) } else { socket.set_tclass_v6(TOS_EF) };
     socket.bind(&at.into())?;
-    Ok(socket.into())
+    let socket = socket.into();
+    shard::stamp(&socket);
+    Ok(socket)
 }

@@ -1,31 +1,31 @@
-//! A media shard: one thread, one current-thread runtime, one 20 ms wheel. A call lives here for life.
-//! Datagrams are taken the moment they come; everything else happens on the call's tick.
+//! A media shard: one thread, one 20 ms wheel. A call lives here for life and everything of it happens on its tick:
+//! what the sockets hold is read, a frame goes each way. It never waits for anything but the wheel and the engines.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::rc::Rc;
+mod batch;
+mod lateness;
+mod priority;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::{JoinHandle, Thread};
 
 use media::wheel::{SlotIndex, Wheel};
-use tokio::net::UdpSocket;
-use tokio::sync::{Notify, mpsc};
-use tokio::task::{AbortHandle, LocalSet};
 use tracing::error;
 
-use crate::call::CallId;
+use self::batch::Batch;
+pub(super) use self::batch::stamp;
+use self::lateness::Lateness;
 use crate::call::driver::{Driver, Wire};
 use crate::clock;
 use crate::net::ports::Pair;
 
 /// New calls that wait for the shard; one more is refused.
 const QUEUE: usize = 64;
-/// A tick this late is counted.
-const LATE: Duration = Duration::from_millis(10);
-/// Largest datagram read; longer ones are cut, and then fail to parse.
-const DATAGRAM: usize = 2048;
+/// The RTCP socket is read at every tenth tick: reports come every five seconds, and the kernel has stamped them.
+const RTCP_TURNS: u32 = 10;
 
 /// A call on its way to its shard.
 pub struct NewCall {
@@ -35,165 +35,208 @@ pub struct NewCall {
     pub poked: Arc<AtomicBool>,
 }
 
-/// The door to one shard.
+/// The door to one shard. The thread ends with the last of its doors.
 #[derive(Clone)]
-pub struct Shard {
-    inbox: mpsc::Sender<NewCall>,
-    wake: Arc<Notify>,
+pub struct Shard(Arc<Door>);
+
+struct Door {
+    inbox: SyncSender<NewCall>,
+    /// Some call was poked since the shard last looked.
+    poked: Arc<AtomicBool>,
+    // After the inbox: fields go in this order, and who wakes must find it gone.
+    bell: Bell,
+}
+
+struct Bell(Thread);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.unpark();
+    }
 }
 
 impl Shard {
     pub fn spawn(number: usize) -> std::io::Result<Self> {
-        let (inbox, queue) = mpsc::channel(QUEUE);
-        let wake = Arc::new(Notify::new());
-        let notify = Arc::clone(&wake);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name(format!("media-{number}")).spawn(move || {
-            LocalSet::new().block_on(&runtime, run(queue, notify));
-        })?;
-        Ok(Self { inbox, wake })
+        let (inbox, queue) = sync_channel(QUEUE);
+        let poked = Arc::new(AtomicBool::new(false));
+        let mut home = Residents::new(Arc::clone(&poked));
+        let body = move || {
+            priority::raise();
+            home.run(&queue);
+        };
+        let thread: JoinHandle<()> = std::thread::Builder::new().name(format!("media-{number}")).spawn(body)?;
+        Ok(Self(Arc::new(Door { inbox, poked, bell: Bell(thread.thread().clone()) })))
     }
 
     /// False: the shard has no room now.
     pub fn adopt(&self, call: NewCall) -> bool {
-        self.inbox.try_send(call).is_ok()
+        let taken = self.0.inbox.try_send(call).is_ok();
+        self.0.bell.0.unpark();
+        taken
     }
 
     /// What an engine calls when it has something for a call of this shard.
     pub fn waker(&self, poked: &Arc<AtomicBool>) -> models::Wake {
-        let (wake, poked) = (Arc::clone(&self.wake), Arc::clone(poked));
+        let (any, thread) = (Arc::clone(&self.0.poked), self.0.bell.0.clone());
+        let poked = Arc::clone(poked);
         Arc::new(move || {
             poked.store(true, Ordering::Release);
-            wake.notify_one();
+            any.store(true, Ordering::Release);
+            thread.unpark();
         })
     }
 }
 
 /// One call at home on the shard.
 struct Resident {
-    driver: Rc<RefCell<Driver>>,
-    wire: Rc<Sockets>,
+    driver: Driver,
+    wire: Sockets,
     poked: Arc<AtomicBool>,
     slot: SlotIndex,
-    readers: [AbortHandle; 2],
+    turn: u32,
 }
 
 struct Sockets {
     rtp: UdpSocket,
     rtcp: UdpSocket,
+    is_v6: bool,
 }
 
 impl Wire for Sockets {
     // A full socket buffer or an unreachable port costs this packet; the next is 20 ms away.
     fn send_rtp(&self, datagram: &[u8], to: SocketAddr) {
-        let _ = self.rtp.try_send_to(datagram, to);
+        let _ = self.rtp.send_to(datagram, to);
     }
 
     fn send_rtcp(&self, datagram: &[u8], to: SocketAddr) {
-        let _ = self.rtcp.try_send_to(datagram, to);
+        let _ = self.rtcp.send_to(datagram, to);
     }
 }
 
-struct Residents {
-    wheel: Wheel<CallId>,
-    calls: HashMap<CallId, Resident>,
-}
-
-async fn run(mut queue: mpsc::Receiver<NewCall>, wake: Arc<Notify>) {
-    let mut home = Residents { wheel: Wheel::new(clock::now()), calls: HashMap::new() };
-    loop {
-        let due = home.wheel.deadline();
-        tokio::select! {
-            biased;
-            () = sleep_until(due) => home.tick(due),
-            () = wake.notified() => home.engines(),
-            new = queue.recv() => match new {
-                Some(new) => home.adopt(new),
-                None => return,
-            },
+impl Resident {
+    /// Takes what came since the last tick, then does this one's work.
+    fn tick(&mut self, batch: &mut Batch) {
+        let (driver, wire) = (&mut self.driver, &self.wire);
+        batch.read(&wire.rtp, wire.is_v6, |at, from, datagram| driver.datagram(at, from, datagram));
+        if self.turn.is_multiple_of(RTCP_TURNS) {
+            batch.read(&wire.rtcp, wire.is_v6, |at, from, datagram| driver.datagram(at, from, datagram));
         }
+        self.turn = self.turn.wrapping_add(1);
+        driver.tick(clock::now(), wire);
     }
 }
 
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
+/// The calls of one shard, found by their place.
+struct Residents {
+    wheel: Wheel<usize>,
+    places: Vec<Option<Box<Resident>>>,
+    vacant: Vec<usize>,
+    ended: Vec<usize>,
+    poked: Arc<AtomicBool>,
+    lateness: Lateness,
 }
 
 impl Residents {
-    fn adopt(&mut self, new: NewCall) {
-        let id = new.driver.id();
-        let sockets = UdpSocket::from_std(new.sockets.rtp)
-            .and_then(|rtp| Ok(Sockets { rtp, rtcp: UdpSocket::from_std(new.sockets.rtcp)? }));
-        let wire = match sockets {
-            Ok(wire) => Rc::new(wire),
-            Err(error) => {
-                return error!(call = %id, %error, "a media socket could not be watched; the call has no audio");
+    fn new(poked: Arc<AtomicBool>) -> Self {
+        Self {
+            wheel: Wheel::new(clock::now()),
+            places: vec![],
+            vacant: vec![],
+            ended: vec![],
+            poked,
+            lateness: Lateness::default(),
+        }
+    }
+
+    fn run(&mut self, queue: &Receiver<NewCall>) {
+        let mut batch = Batch::new();
+        loop {
+            self.tick(&mut batch);
+            match queue.try_recv() {
+                // One at a time: the calls at home come first.
+                Ok(new) => {
+                    self.adopt(new);
+                    continue;
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
             }
-        };
-        let driver = Rc::new(RefCell::new(new.driver));
-        driver.borrow_mut().start(clock::now());
-        let readers = [reader(&driver, &wire, |w| &w.rtp), reader(&driver, &wire, |w| &w.rtcp)];
+            if self.poked.swap(false, Ordering::Acquire) {
+                self.engines();
+            }
+            match self.wheel.deadline() {
+                Some(due) => std::thread::park_timeout(due.saturating_duration_since(clock::now())),
+                None => std::thread::park(),
+            }
+        }
+    }
+
+    fn adopt(&mut self, mut new: NewCall) {
+        let Pair { rtp, rtcp, .. } = new.sockets;
+        let is_v6 = rtp.local_addr().is_ok_and(|a| a.is_ipv6());
+        new.driver.start(clock::now());
         if self.wheel.is_empty() {
             // Nobody turned it meanwhile; the turns it missed are nobody's.
             let _ = self.wheel.poll(clock::now());
         }
-        let slot = self.wheel.insert(id);
-        self.calls.insert(id, Resident { driver, wire, poked: new.poked, slot, readers });
+        let place = self.vacant.pop().unwrap_or(self.places.len());
+        let slot = self.wheel.insert(place);
+        // RTCP is not read by all at the same time.
+        let turn = place as u32;
+        let wire = Sockets { rtp, rtcp, is_v6 };
+        let resident = Some(Box::new(Resident { driver: new.driver, wire, poked: new.poked, slot, turn }));
+        match self.places.get_mut(place) {
+            Some(vacant) => *vacant = resident,
+            None => self.places.push(resident),
+        }
     }
 
-    fn tick(&mut self, due: Option<Instant>) {
+    /// Whatever is due by now.
+    fn tick(&mut self, batch: &mut Batch) {
         let now = clock::now();
-        if due.is_some_and(|d| now.saturating_duration_since(d) > LATE) {
-            metrics::counter!("dauys_ticks_late_total").increment(1);
-        }
-        let mut gone = vec![];
-        while let Some(ids) = self.wheel.poll(now) {
-            for id in ids {
-                if let Some(resident) = self.calls.get(id) {
-                    let mut driver = resident.driver.borrow_mut();
-                    driver.tick(clock::now(), &*resident.wire);
-                    if driver.ended() {
-                        gone.push(*id);
-                    }
+        let mut due = self.wheel.deadline();
+        while let Some(places) = self.wheel.poll(now) {
+            for &place in places {
+                let Some(resident) = self.places.get_mut(place).and_then(Option::as_deref_mut) else { continue };
+                let lives = survives(|| resident.tick(batch));
+                self.lateness.note(due, clock::now());
+                if !lives || resident.driver.ended() {
+                    self.ended.push(place);
                 }
             }
+            due = self.wheel.deadline();
         }
-        for id in gone {
-            self.bury(id);
+        while let Some(place) = self.ended.pop() {
+            self.bury(place);
         }
     }
 
     fn engines(&mut self) {
-        for resident in self.calls.values() {
+        for resident in self.places.iter_mut().flatten() {
+            // A call that fails here fails at its next tick as well, and is buried there.
             if resident.poked.swap(false, Ordering::Acquire) {
-                resident.driver.borrow_mut().engines(clock::now());
+                survives(|| resident.driver.engines(clock::now()));
             }
         }
     }
 
-    fn bury(&mut self, id: CallId) {
-        if let Some(resident) = self.calls.remove(&id) {
-            self.wheel.remove(resident.slot, &id);
-            resident.driver.borrow_mut().goodbye(clock::now(), &*resident.wire);
-            resident.readers.iter().for_each(AbortHandle::abort);
+    fn bury(&mut self, place: usize) {
+        let Some(mut resident) = self.places.get_mut(place).and_then(Option::take) else { return };
+        self.vacant.push(place);
+        self.wheel.remove(resident.slot, &place);
+        // A call that failed has not ended; dropping its driver hangs up.
+        if resident.driver.ended() {
+            resident.driver.goodbye(clock::now(), &resident.wire);
         }
     }
 }
 
-/// Reads one socket until the call is buried; each datagram is stamped as it comes.
-fn reader(driver: &Rc<RefCell<Driver>>, wire: &Rc<Sockets>, socket: fn(&Sockets) -> &UdpSocket) -> AbortHandle {
-    let (driver, wire) = (Rc::clone(driver), Rc::clone(wire));
-    let task = tokio::task::spawn_local(async move {
-        let mut datagram = [0; DATAGRAM];
-        loop {
-            // An error here is a past packet's ICMP; the socket itself is fine.
-            if let Ok((len, from)) = socket(&wire).recv_from(&mut datagram).await {
-                driver.borrow_mut().datagram(clock::now(), from, &datagram[..len]);
-            }
-        }
-    });
-    task.abort_handle()
+/// False: the call's own code failed. A mistake of ours that one caller has found ends that call, not everybody's.
+fn survives(work: impl FnOnce()) -> bool {
+    let lives = std::panic::catch_unwind(AssertUnwindSafe(work)).is_ok();
+    if !lives {
+        error!("a call failed inside and is ended; this is a bug in Dauys: please report the lines above");
+        metrics::counter!("dauys_calls_failed_total").increment(1);
+    }
+    lives
 }

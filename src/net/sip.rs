@@ -7,10 +7,11 @@ mod lines;
 mod moves;
 mod outbound;
 mod setup;
+mod terms;
 
-pub(crate) use call::{leg_config, media_codec};
 pub use lines::LinesError;
 pub use setup::{roads, told};
+pub(crate) use terms::{Shared, leg_config, media_codec};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::gateway::Gateway;
 use crate::net::roads::{Incoming, Roads};
 use crate::outbound::Order;
 
-use call::{Dialling, Running, Waiting, end_cause};
+use call::{Dialling, Move, Running, Waiting, end_cause};
 use lines::Lines;
 
 /// Commands from calls that wait for the endpoint.
@@ -51,8 +52,7 @@ pub struct SipDriver {
     running: HashMap<CallHandle, Running>,
     /// Which dialog a call is on now; a transfer moves it.
     handles: HashMap<CallId, CallHandle>,
-    /// A call that a REFER makes us place, and the call it will take over.
-    moves: HashMap<CallHandle, CallHandle>,
+    moves: HashMap<CallHandle, Move>,
     signals: mpsc::Sender<(CallId, Signal)>,
     signalled: mpsc::Receiver<(CallId, Signal)>,
     orders: mpsc::Receiver<Order>,
@@ -170,7 +170,7 @@ impl SipDriver {
             Signal::HangUp => {
                 let _ = self.endpoint.hangup(clock::now(), call, Some(sip::Reason::q850(16)));
                 // On its way to somebody else: that dialog ends too.
-                let moving = self.moves.iter().find(|(_, old)| **old == call).map(|(new, _)| *new);
+                let moving = self.moves.iter().find(|(_, m)| m.old == call).map(|(new, _)| *new);
                 if let Some(new) = moving {
                     self.moves.remove(&new);
                     let _ = self.endpoint.hangup(clock::now(), new, None);
@@ -189,7 +189,7 @@ impl SipDriver {
     /// The signalling side is over. Dropping the sender ends the call even if its queue is full.
     fn forget(&mut self, call: CallHandle, cause: EndCause) {
         self.waiting.remove(&call);
-        if self.moves.values().any(|old| *old == call) {
+        if self.moves.values().any(|m| m.old == call) {
             // Who sent us elsewhere has left; the call lives on where it was sent.
             return;
         }

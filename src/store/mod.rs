@@ -44,6 +44,8 @@ pub struct CallRecord {
     /// None while the call goes on.
     pub ended_unix_ms: Option<i64>,
     pub codec: String,
+    /// How its media was protected at the start: `none`, `sdes` or `dtls`.
+    pub security: String,
     /// `calling`, `active`, or why the call ended.
     pub state: String,
     pub consent: String,
@@ -62,6 +64,7 @@ impl CallRecord {
             started_unix_ms: clock::unix_ms(),
             ended_unix_ms: None,
             codec: String::new(),
+            security: String::new(),
             state: "calling".into(),
             consent: ConsentState::None.to_string(),
             media: MediaRecord::default(),
@@ -97,15 +100,49 @@ impl Direction {
     }
 }
 
-/// What the network did to the call.
+/// What the network did to the call, and how it sounded. A later version reads what an earlier one wrote.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct MediaRecord {
     pub packets_received: u64,
     pub packets_lost: u64,
     pub packets_late: u64,
+    /// Lost, and brought back from redundancy in the next one.
+    pub packets_recovered: u64,
+    /// From strangers, forged, repeated, or nothing we know.
+    pub packets_refused: u64,
     pub frames_concealed: u64,
     pub jitter_ms: f32,
+    /// Of the jitter buffer.
+    pub delay_ms: u32,
+    pub round_trip_ms: Option<u32>,
+    /// Of the packets whose time had come: those that were not there.
+    pub loss_percent: f32,
+    /// Mean length of bursts of loss (RFC 3611).
+    pub burst_ms: u32,
+    /// Conversational quality, 1 to 4.5, by the E-model (ITU-T G.107).
+    pub mos: Option<f32>,
+    /// `mos` is on the wideband scale.
+    pub wideband: bool,
     pub packets_sent: u64,
+    /// How we arrive there, as the other side reported last.
+    pub remote_loss_percent: Option<f32>,
+    pub remote_mos: Option<f32>,
+    /// Kinds of trouble there were, each once: see docs/media.md.
+    pub trouble: Vec<String>,
+    /// The agent's own voice came back.
+    pub echo: Option<EchoRecord>,
+}
+
+/// What is known of an echo.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct EchoRecord {
+    pub delay_ms: Option<u32>,
+    /// How much weaker it comes back than it went.
+    pub return_loss_db: Option<f32>,
+    /// How much of it is taken out.
+    pub enhancement_db: Option<f32>,
 }
 
 fn as_hex<S: serde::Serializer>(id: &CallId, s: S) -> Result<S::Ok, S::Error> {

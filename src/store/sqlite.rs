@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY, agent TEXT NOT NULL, started_unix_ms INTEGER NOT NULL,
     ended_unix_ms INTEGER, codec TEXT NOT NULL, state TEXT NOT NULL, consent TEXT NOT NULL,
     media TEXT NOT NULL, turns TEXT NOT NULL,
-    direction TEXT NOT NULL DEFAULT 'inbound', trunk TEXT);
+    direction TEXT NOT NULL DEFAULT 'inbound', trunk TEXT, security TEXT NOT NULL DEFAULT 'none');
 CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_unix_ms);
 CREATE TABLE IF NOT EXISTS lines (
     call INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, lost INTEGER NOT NULL,
@@ -231,7 +231,11 @@ async fn insert(
 
 /// Columns that a database made by an earlier version lacks.
 async fn add_columns(pool: &SqlitePool) -> Result<(), sqlx::Error> {
-    for (name, column) in [("direction", "direction TEXT NOT NULL DEFAULT 'inbound'"), ("trunk", "trunk TEXT")] {
+    for (name, column) in [
+        ("direction", "direction TEXT NOT NULL DEFAULT 'inbound'"),
+        ("trunk", "trunk TEXT"),
+        ("security", "security TEXT NOT NULL DEFAULT 'none'"),
+    ] {
         let known = sqlx::query("SELECT 1 FROM pragma_table_info('calls') WHERE name = ?").bind(name);
         if known.fetch_optional(pool).await?.is_none() {
             sqlx::raw_sql(&format!("ALTER TABLE calls ADD COLUMN {column}")).execute(pool).await?;
@@ -251,7 +255,7 @@ async fn purge(pool: &SqlitePool, call: CallId) -> Result<(), sqlx::Error> {
 
 async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
     let json = |v: Result<String, serde_json::Error>| v.map_err(|e| sqlx::Error::Encode(Box::new(e)));
-    sqlx::query::<Db>("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query::<Db>("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(r.id.0.cast_signed())
         .bind(&r.agent)
         .bind(r.started_unix_ms)
@@ -263,6 +267,7 @@ async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
         .bind(json(serde_json::to_string(&r.turns))?)
         .bind(r.direction.word())
         .bind(&r.trunk)
+        .bind(&r.security)
         .execute(pool)
         .await
         .map(drop)
@@ -280,6 +285,7 @@ fn record_of(row: &SqliteRow) -> Result<CallRecord, StoreError> {
         started_unix_ms: row.try_get("started_unix_ms")?,
         ended_unix_ms: row.try_get("ended_unix_ms")?,
         codec: row.try_get("codec")?,
+        security: row.try_get("security")?,
         state: row.try_get("state")?,
         consent: row.try_get("consent")?,
         media: serde_json::from_str(row.try_get("media")?)?,

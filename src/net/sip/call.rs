@@ -1,11 +1,9 @@
 //! The stages of a call between signalling and media: what each holds. It never sends.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use media::{LegChange, LegConfig};
-use sip::Peer;
-use sip::sdp::{self, LocalMedia, Negotiated};
+use sip::sdp::{LocalMedia, Negotiated};
+use sip::{CallHandle, Peer};
 use tokio::sync::mpsc;
 
 use crate::call::driver::CallInput;
@@ -51,11 +49,14 @@ impl Running {
     pub fn tell(&self, input: CallInput) {
         let _ = self.inputs.try_send(input);
     }
+}
 
-    /// The session as it was just agreed.
-    pub fn change(&self, negotiated: &Negotiated) {
-        self.tell(CallInput::Renegotiated(leg_change(negotiated)));
-    }
+/// A call that a REFER makes us place.
+pub(super) struct Move {
+    /// The call it will take over.
+    pub old: CallHandle,
+    /// Our media as the new side is told it.
+    pub local: LocalMedia,
 }
 
 pub(super) fn end_cause(cause: &sip::EndCause) -> EndCause {
@@ -75,46 +76,4 @@ pub(super) fn outcome(status: u16) -> &'static str {
         401 | 403 | 407 | 603 | 607 | 608 => "rejected",
         _ => "failed",
     }
-}
-
-pub(crate) fn media_codec(codec: sdp::Codec) -> media::Codec {
-    match codec {
-        sdp::Codec::Pcma => media::Codec::Pcma,
-        _ => media::Codec::Pcmu,
-    }
-}
-
-/// `random` becomes SSRC, first sequence number, first timestamp (RFC 3550 5.1) and a nameless CNAME.
-pub(crate) fn leg_config(n: &Negotiated, random: u128) -> LegConfig {
-    LegConfig {
-        codec: media_codec(n.codec),
-        payload_type: n.payload_type,
-        dtmf_payload_type: n.dtmf_payload_type,
-        ssrc: random as u32,
-        sequence: (random >> 32) as u16,
-        timestamp: (random >> 48) as u32,
-        remote: n.remote,
-        symmetric: true,
-        rtcp_mux: n.rtcp_mux,
-        rtcp_cname: format!("{:016x}", (random >> 64) as u64),
-    }
-}
-
-pub(crate) fn leg_change(n: &Negotiated) -> LegChange {
-    LegChange {
-        codec: media_codec(n.codec),
-        payload_type: n.payload_type,
-        dtmf_payload_type: n.dtmf_payload_type,
-        remote: n.remote,
-        rtcp_mux: n.rtcp_mux,
-        send: n.direction.sends(),
-    }
-}
-
-/// Our media as peers are told it; `version` is the description's own number.
-pub(super) fn local_media(address: SocketAddr, version: u64) -> LocalMedia {
-    let mut local = LocalMedia::new(address, version);
-    // RTCP has its own port here; a peer that insists on one port still gets it.
-    local.rtcp_mux = true;
-    local
 }

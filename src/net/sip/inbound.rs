@@ -1,15 +1,17 @@
 //! Calls made to us, and changes in any call: admitted or refused, answered, started. It never reads a message.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sip::sdp::{self, Negotiated};
-use sip::{CallHandle, CallInfo, Private};
+use sip::sdp::{self, LocalMedia, Negotiated, Security};
+use sip::{CallHandle, CallInfo, Peer, Private};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use super::call::{Running, Waiting, leg_config, local_media};
+use super::call::{Running, Waiting};
 use super::setup::media_at;
+use super::terms::{Shared, answer, is_private, leg_change, leg_config, local_media};
 use super::{CALL_INPUTS, SipDriver};
 use crate::call::driver::{CallInput, Driver};
 use crate::call::registry::Summary;
@@ -39,6 +41,13 @@ fn headers(info: &CallInfo) -> Vec<(String, String)> {
     .flatten()
     .chain(added)
     .collect()
+}
+
+/// What a call is on its signalling side when its media begins.
+pub(super) struct Ready {
+    pub local: LocalMedia,
+    pub peer: Peer,
+    pub line: LineInfo,
 }
 
 impl SipDriver {
@@ -85,17 +94,17 @@ impl SipDriver {
         let agent = self.gateway.route(&asked)?;
         // The answer has to be possible before anything is taken.
         let at = media_at(&self.gateway.config, &self.bound, peer);
+        let config = &self.gateway.config;
+        let mut local =
+            local_media(config, &self.gateway.identity, trunk.as_deref(), peer, SocketAddr::new(at.told, 9), 0);
         if let Some(offer) = &offer {
-            let probe = local_media(std::net::SocketAddr::new(at.told, 9), 0);
-            sdp::answer(offer, &probe).map_err(|_| Refused::NoCommonCodec)?;
+            answer(offer, &mut local)?;
         }
         let admission = self.gateway.admit(agent)?;
         let sockets = self.gateway.ports.take(at.bound).map_err(|_| Refused::NoPorts)?;
-        let local = local_media(std::net::SocketAddr::new(at.told, sockets.port), admission.id.0 >> 1);
-        let negotiated = match &offer {
-            Some(offer) => Some(sdp::answer(offer, &local).map_err(|_| Refused::NoCommonCodec)?),
-            None => None,
-        };
+        local.address.set_port(sockets.port);
+        local.session_id = admission.id.0 >> 1;
+        let negotiated = offer.map(|o| answer(&o, &mut local)).transpose()?;
         let body = negotiated.as_ref().map_or_else(|| sdp::offer(&local), |n| n.body.clone());
         self.endpoint.answer(now, call, &body).map_err(|_| Refused::Gone)?;
         let line = LineInfo { direction: Direction::Inbound, trunk };
@@ -112,41 +121,63 @@ impl SipDriver {
             return;
         };
         let Waiting { admission, sockets, local, peer, line, .. } = waiting;
-        let id = admission.id;
-        match self.start(now, admission, sockets, &negotiated, &line) {
-            Some(inputs) => {
-                self.handles.insert(id, call);
-                self.running.insert(call, Running { id, inputs, local, peer, line });
+        match self.start(now, admission, sockets, &negotiated, Ready { local, peer, line }) {
+            Some(running) => {
+                self.handles.insert(running.id, call);
+                self.running.insert(call, running);
             }
-            None => {
-                warn!("the media shard is full; hanging up");
-                let _ = self.endpoint.hangup(now, call, None);
-            }
+            None => drop(self.endpoint.hangup(now, call, None)),
         }
     }
 
-    /// Puts an answered call on its shard. `None`: there is no room.
+    /// Puts an answered call on its shard. `None`: it cannot be; hang up.
     pub(super) fn start(
         &self,
         now: Instant,
         admission: Admission,
         sockets: Pair,
         negotiated: &Negotiated,
-        line: &LineInfo,
-    ) -> Option<mpsc::Sender<CallInput>> {
+        ready: Ready,
+    ) -> Option<Running> {
         let Admission { id, agent, shard, poked, lines, place } = admission;
+        let Ready { mut local, peer, line } = ready;
+        local.settle(negotiated);
+        if matches!(negotiated.security, Security::Sdes { .. }) && !is_private(peer) {
+            info!(call = %id, "its media is encrypted with keys that came unencrypted; use SIP over TLS against listeners");
+        }
         let (inputs, inbox) = mpsc::channel(CALL_INPUTS);
-        let leg = leg_config(negotiated, random::bits());
+        let Some(leg) = leg_config(negotiated, &local, &self.shared(), random::bits()) else {
+            error!(call = %id, "what was agreed on encryption cannot be done; hanging up");
+            return None;
+        };
         let call = Call::new(now, id, Arc::clone(&agent.agent), clock::today(), self.gateway.call_config());
-        let summary = Summary::new(id, &agent.name, negotiated.codec.name(), line);
+        let mut summary = Summary::new(id, &agent.name, negotiated.codec.name(), &line);
+        summary.security(negotiated.security.name());
         self.gateway.registry.update(summary.record());
         let around = self.gateway.surroundings(self.signaller(id), place);
         let driver = Driver::new(now, call, leg, lines, around, inbox, summary);
         let adopted = self.gateway.shard(shard).is_some_and(|s| s.adopt(NewCall { driver, sockets, poked }));
         if !adopted {
+            warn!(call = %id, "the media shard is full; hanging up");
             self.gateway.registry.ended(id);
         }
-        adopted.then_some(inputs)
+        adopted.then_some(Running { id, inputs, local, peer, line })
+    }
+
+    /// The session is now as agreed.
+    pub(super) fn change(&self, running: &mut Running, negotiated: &Negotiated) {
+        let change = leg_change(negotiated, &running.local, &self.shared());
+        running.local.settle(negotiated);
+        match change {
+            Some(change) => running.tell(CallInput::Renegotiated(Box::new(change))),
+            None => {
+                error!(call = %running.id, "what was agreed on encryption cannot be done; its media stays as it was")
+            }
+        }
+    }
+
+    fn shared(&self) -> Shared<'_> {
+        Shared { rtp: &self.gateway.config.rtp, identity: Some(&self.gateway.identity) }
     }
 
     fn signaller(&self, id: CallId) -> Box<dyn Fn(crate::call::driver::Signal) + Send> {
@@ -159,30 +190,31 @@ impl SipDriver {
     }
 
     pub(super) fn reinvite(&mut self, now: Instant, call: CallHandle, offer: Option<sdp::Offer>) {
-        let Some(running) = self.running.get_mut(&call) else {
+        let Some(mut running) = self.running.remove(&call) else {
             let _ = self.endpoint.reject_reinvite(now, call, 491);
             return;
         };
         running.local.next_version();
-        let body = match offer.map(|o| sdp::answer(&o, &running.local)) {
+        let body = match offer.map(|o| answer(&o, &mut running.local)) {
             Some(Ok(negotiated)) => {
-                running.change(&negotiated);
-                negotiated.body
+                self.change(&mut running, &negotiated);
+                Some(negotiated.body)
             }
-            Some(Err(_)) => {
-                let _ = self.endpoint.reject_reinvite(now, call, 488);
-                return;
-            }
-            None => sdp::offer(&running.local),
+            Some(Err(_)) => None,
+            None => Some(sdp::offer(&running.local)),
         };
-        let _ = self.endpoint.accept_reinvite(now, call, &body);
+        let _ = match body {
+            Some(body) => self.endpoint.accept_reinvite(now, call, &body),
+            None => self.endpoint.reject_reinvite(now, call, 488),
+        };
+        self.running.insert(call, running);
     }
 
     pub(super) fn renegotiated(&mut self, call: CallHandle, answer: &sdp::Offer) {
-        if let Some(running) = self.running.get(&call)
-            && let Ok(negotiated) = sdp::accept(&running.local, answer)
-        {
-            running.change(&negotiated);
+        let Some(mut running) = self.running.remove(&call) else { return };
+        if let Ok(negotiated) = sdp::accept(&running.local, answer) {
+            self.change(&mut running, &negotiated);
         }
+        self.running.insert(call, running);
     }
 }

@@ -8,6 +8,8 @@ use sip::{CallHandle, CallInfo, InviteRequest, Private};
 use tracing::info;
 
 use super::SipDriver;
+use super::call::Move;
+use super::terms::{answer, renew};
 use crate::call::EndCause;
 use crate::call::driver::CallInput;
 use crate::gateway::Refused;
@@ -30,12 +32,15 @@ impl SipDriver {
         }
         // Without an offer the session could not follow before the ACK; nobody replaces calls that way.
         let offer = offer.ok_or(Refused::NoCommonCodec)?;
-        running.local.next_version();
-        let negotiated = sdp::answer(&offer, &running.local).map_err(|_| Refused::NoCommonCodec)?;
+        let peer = *info.source.expose();
+        let mut local = running.local.clone();
+        local.next_version();
+        renew(&self.gateway.config, &mut local, peer);
+        let negotiated = answer(&offer, &mut local)?;
         self.endpoint.answer(now, call, &negotiated.body).map_err(|_| Refused::Gone)?;
         let mut running = self.running.remove(&old).ok_or(Refused::Gone)?;
-        running.peer = *info.source.expose();
-        running.change(&negotiated);
+        (running.peer, running.local) = (peer, local);
+        self.change(&mut running, &negotiated);
         info!(call = %running.id, "the caller was replaced");
         self.handles.insert(running.id, call);
         self.running.insert(call, running);
@@ -51,16 +56,18 @@ impl SipDriver {
         target: &Private<String>,
         replaces: Option<Private<String>>,
     ) {
-        let Some(running) = self.running.get_mut(&call) else {
+        let Some(running) = self.running.get(&call) else {
             let _ = self.endpoint.reject_refer(now, call, 481);
             return;
         };
-        if self.moves.values().any(|old| *old == call) || !self.lines.may_refer(running.line.trunk.as_deref()) {
+        if self.moves.values().any(|m| m.old == call) || !self.lines.may_refer(running.line.trunk.as_deref()) {
             let _ = self.endpoint.reject_refer(now, call, 603);
             return;
         }
-        running.local.next_version();
-        let mut request = InviteRequest::new(vec![running.peer], target.expose(), Some(sdp::offer(&running.local)));
+        let mut local = running.local.clone();
+        local.next_version();
+        renew(&self.gateway.config, &mut local, running.peer);
+        let mut request = InviteRequest::new(vec![running.peer], target.expose(), Some(sdp::offer(&local)));
         request.credentials = running.line.trunk.as_deref().and_then(|t| self.lines.credentials(t));
         if let Some(replaces) = replaces {
             request.headers.push(("Replaces".into(), replaces.expose().clone()));
@@ -72,7 +79,7 @@ impl SipDriver {
         match self.endpoint.invite(now, request) {
             Ok(new) => {
                 info!(call = %id, "sent elsewhere by its other side");
-                self.moves.insert(new, call);
+                self.moves.insert(new, Move { old: call, local });
             }
             Err(_) => {
                 let _ = self.endpoint.refer_progress(now, call, 503);
@@ -82,17 +89,18 @@ impl SipDriver {
 
     /// Who we were sent to has answered: the call is theirs now.
     pub(super) fn moved(&mut self, now: Instant, call: CallHandle, answer: Option<sdp::Session>) {
-        let Some(old) = self.moves.remove(&call) else { return };
-        let Some(running) = self.running.remove(&old) else {
+        let Some(Move { old, local }) = self.moves.remove(&call) else { return };
+        let Some(mut running) = self.running.remove(&old) else {
             let _ = self.endpoint.hangup(now, call, None);
             return;
         };
-        let Some(negotiated) = answer.and_then(|a| sdp::accept(&running.local, &a).ok()) else {
+        let Some(negotiated) = answer.and_then(|a| sdp::accept(&local, &a).ok()) else {
             self.running.insert(old, running);
             let _ = self.endpoint.hangup(now, call, None);
             return self.stay(now, old, 488);
         };
-        running.change(&negotiated);
+        running.local = local;
+        self.change(&mut running, &negotiated);
         self.handles.insert(running.id, call);
         self.running.insert(call, running);
         // The one who sent us leaves by itself once it knows.
@@ -100,8 +108,8 @@ impl SipDriver {
     }
 
     pub(super) fn not_moved(&mut self, now: Instant, call: CallHandle, status: u16) {
-        if let Some(old) = self.moves.remove(&call) {
-            self.stay(now, old, status);
+        if let Some(moving) = self.moves.remove(&call) {
+            self.stay(now, moving.old, status);
         }
     }
 

@@ -9,8 +9,10 @@ use sip::{CallHandle, CommandError, InviteRequest};
 use tracing::{info, warn};
 
 use super::SipDriver;
-use super::call::{Dialling, Running, local_media, outcome};
+use super::call::{Dialling, outcome};
+use super::inbound::Ready;
 use super::setup::media_at;
+use super::terms::local_media;
 use crate::call::CallId;
 use crate::clock;
 use crate::gateway::Refused;
@@ -44,7 +46,9 @@ impl SipDriver {
         let admission = self.gateway.admit(agent).map_err(full)?;
         let at = media_at(&self.gateway.config, &self.bound, peer);
         let sockets = self.gateway.ports.take(at.bound).map_err(|_| full(Refused::NoPorts))?;
-        let local = local_media(SocketAddr::new(at.told, sockets.port), admission.id.0 >> 1);
+        let (config, line) = (&self.gateway.config, Some(order.trunk.as_str()));
+        let told = SocketAddr::new(at.told, sockets.port);
+        let local = local_media(config, &self.gateway.identity, line, peer, told, admission.id.0 >> 1);
         self.lines.take_place(now, &order.trunk, &order.to)?;
         let mut request = InviteRequest::new(way.targets, &way.uri, Some(sdp::offer(&local)));
         request.from_user = way.from_user;
@@ -82,13 +86,12 @@ impl SipDriver {
         };
         let Dialling { admission, sockets, local, peer, line, .. } = dialling;
         let id = admission.id;
-        match self.start(now, admission, sockets, &negotiated, &line) {
-            Some(inputs) => {
+        match self.start(now, admission, sockets, &negotiated, Ready { local, peer, line: line.clone() }) {
+            Some(running) => {
                 self.handles.insert(id, call);
-                self.running.insert(call, Running { id, inputs, local, peer, line });
+                self.running.insert(call, running);
             }
             None => {
-                warn!(call = %id, "the media shard is full; hanging up");
                 self.free(&line);
                 let _ = self.endpoint.hangup(now, call, None);
             }
