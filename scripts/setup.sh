@@ -6,10 +6,11 @@ set -euo pipefail
 declare -A PACKAGES=(
   # clang, cmake: whisper.cpp; espeak-ng: phonemes; asound: `dauys console`; pip: model packages
   [run]="build-essential cmake clang libclang-dev pkg-config libasound2-dev libespeak-ng-dev espeak-ng-data python3 python3-pip ca-certificates"
-  # independent SIP stacks that the tests call with; a proxy; a name server
-  [test]="python3-venv baresip-core sip-tester dnsmasq-base linphone-cli kamailio"
+  # independent SIP stacks that the tests call with; a proxy; a name server; hours of speech without a key in it
+  [test]="python3-venv baresip-core sip-tester sox dnsmasq-base linphone-cli kamailio asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav asterisk-core-sounds-ru-wav"
 )
 PJSUA2="pjsua2-python==2.15.1.post1"
+AIORTC="aiortc==1.16.0"
 SIPVICIOUS="sipvicious==0.3.8"
 JSSIP="jssip@3.13.5"
 WS="ws@8.23.0"
@@ -42,13 +43,17 @@ fi
 
 command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup (https://rustup.rs), then run this again." >&2; exit 1; }
 
-# Two more SIP stacks and a scanner live in environments of their own beside the other caches.
+# Two more SIP stacks, a WebRTC stack and a scanner live in environments of their own beside the other caches.
 if [[ " $* " == *" test "* ]]; then
   venv="$HOME/.cache/dauys/venv"
   if ! "$venv/bin/python" -c 'import pjsua2' 2>/dev/null; then
     echo "Installing $PJSUA2 into $venv"
     /usr/bin/python3 -m venv --clear "$venv"
     "$venv/bin/python" -m pip install -q "$PJSUA2"
+  fi
+  if ! "$venv/bin/python" -c 'import aiortc' 2>/dev/null; then
+    echo "Installing $AIORTC into $venv"
+    "$venv/bin/python" -m pip install -q "$AIORTC"
   fi
   if ! "$venv/bin/python" -c 'import sipvicious' 2>/dev/null; then
     echo "Installing $SIPVICIOUS into $venv"

@@ -3,10 +3,11 @@
 Usage: pjsua2_call.py TARGET PLAY.wav RECORD.wav SECONDS [ACTIONS]
 TARGET is a SIP URI to call (its `transport` parameter counts), or `answer:udp:PORT` (tcp, tls) to take one call.
 ACTIONS: comma-separated `AT:WHAT`, AT in seconds after the answer; WHAT is hold, resume, dtmf=DIGITS, info=DIGITS,
-refer=URI or bye. Plays the file once, records what comes back, prints a line an event and `ended CODE`.
+refer=URI, codec=NAME (another codec from now on, by a re-INVITE) or bye. Plays the file once, records what comes back, prints a line an event and `ended CODE`.
 A call that a REFER of ours brings back here is answered too, recorded in RECORD.wav with `-2` before the ending, and
 the first one hung up. attend=URI calls URI and, 2 s after its answer, has it replace the first call (Replaces).
-Environment: PJSUA2_CA says whose certificates count over TLS (unset: everybody's); PJSUA2_CERT and PJSUA2_KEY are ours.
+Environment: PJSUA2_CA says whose certificates count over TLS (unset: everybody's); PJSUA2_CERT and PJSUA2_KEY are ours. PJSUA2_CODEC is the only codec to speak (`G722/16000`; unset: all);
+PJSUA2_SRTP is `optional` or `mandatory` (unset: plain RTP only), with keys in the signalling.
 """
 import os
 import sys
@@ -88,6 +89,11 @@ class Account(pj.Account):
         call.answer(answer)
 
 
+def speak_only(codec):
+    for known in endpoint.codecEnum2():
+        endpoint.codecSetPriority(known.codecId, 255 if known.codecId.startswith(codec) else 0)
+
+
 def perform(call, what):
     name, _, value = what.partition("=")
     options = pj.CallOpParam(True)
@@ -95,6 +101,9 @@ def perform(call, what):
         call.setHold(pj.CallOpParam())
     elif name == "resume":
         options.opt.flag = pj.PJSUA_CALL_UNHOLD
+        call.reinvite(options)
+    elif name == "codec":
+        speak_only(value)
         call.reinvite(options)
     elif name == "dtmf":
         call.dialDtmf(value)
@@ -141,11 +150,13 @@ transport.tlsConfig.CaListFile, transport.tlsConfig.verifyServer = tls["CA"], bo
 transport.tlsConfig.certFile, transport.tlsConfig.privKeyFile = tls["CERT"], tls["KEY"]
 endpoint.transportCreate(TRANSPORTS[kind], transport)
 endpoint.libStart()
+if "PJSUA2_CODEC" in os.environ:
+    speak_only(os.environ["PJSUA2_CODEC"])
 account_config = pj.AccountConfig()
 account_config.idUri = "sip:pjsua2@127.0.0.1"
 account_config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
-# Only plain RTP is spoken here, over TLS too.
-account_config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_DISABLED
+SRTP = {"": pj.PJMEDIA_SRTP_DISABLED, "optional": pj.PJMEDIA_SRTP_OPTIONAL, "mandatory": pj.PJMEDIA_SRTP_MANDATORY}
+account_config.mediaConfig.srtpUse = SRTP[os.environ.get("PJSUA2_SRTP", "")]
 account_config.mediaConfig.srtpSecureSignaling = 0
 account = Account()
 account.create(account_config)

@@ -3,14 +3,12 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-
-use super::wait_for;
 
 /// A port of loopback that was free a moment ago.
 pub fn free_port() -> u16 {
@@ -18,10 +16,11 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-/// One whose next port is free too.
+/// One whose next port is free too, and both for UDP.
 fn free_pair() -> u16 {
-    let both = |first: u16| TcpListener::bind(("127.0.0.1", first.checked_add(1)?)).ok().map(|_| first);
-    (0..100).find_map(|_| both(free_port())).expect("two ports in a row")
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok();
+    let both = |first: &u16| is_free(*first) && first.checked_add(1).is_some_and(is_free);
+    (0..100).map(|_| free_port()).find(both).expect("two ports in a row")
 }
 
 pub struct Baresip {
@@ -36,14 +35,24 @@ pub struct Baresip {
 }
 
 impl Baresip {
-    /// `account` is a line of its accounts file; `more` is appended to its config.
+    /// `account` is a line of its accounts file; `more` is appended to its config. Its own resampling is poor: give
+    /// wideband codecs a file of 16 kHz.
     pub fn start(dir: &Path, play: &Path, account: &str, more: &str) -> Self {
+        // Others may take a free port before it does; it then ends, or never listens.
+        let started = (0..3).find_map(|_| Self::try_start(dir, play, account, more));
+        started.unwrap_or_else(|| {
+            panic!("baresip does not start: {}", fs::read_to_string(dir.join("log")).unwrap_or_default())
+        })
+    }
+
+    fn try_start(dir: &Path, play: &Path, account: &str, more: &str) -> Option<Self> {
         fs::create_dir_all(dir).expect("a folder");
         let (sip, control) = (free_pair(), free_port());
+        let rate = super::read_wav(play).0;
         let config = format!(
             "sip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nmodule_path /usr/lib/baresip/modules\n\
              audio_source aufile,{play}\naudio_player aufile,{dir}/out.wav\naudio_alert aufile,{dir}/alert.wav\n\
-             ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nsnd_path {dir}\n\
+             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path {dir}\n\
              call_max_calls 4\nctrl_tcp_listen 127.0.0.1:{control}\n{more}\n\
              module g711.so\nmodule aufile.so\nmodule sndfile.so\n\
              module_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n",
@@ -53,18 +62,27 @@ impl Baresip {
         fs::write(dir.join("config"), config).expect("written");
         fs::write(dir.join("accounts"), format!("{account}\n")).expect("written");
         let log = fs::File::create(dir.join("log")).expect("a log");
-        let child = Command::new("baresip")
+        let mut child = Command::new("baresip")
             .args(["-f", dir.to_str().expect("UTF-8")])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))
             .stderr(log)
             .spawn()
             .expect("scripts/setup.sh test installs baresip");
-        let control = wait_for("baresip's control port", Duration::from_secs(20), || {
-            TcpStream::connect(("127.0.0.1", control)).ok()
-        });
+        let until = Instant::now() + Duration::from_secs(20);
+        let control = loop {
+            if let Ok(control) = TcpStream::connect(("127.0.0.1", control)) {
+                break control;
+            }
+            if Instant::now() > until || child.try_wait().ok().flatten().is_some() {
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
         control.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
-        Self { child, control, unread: vec![], events: vec![], dir: dir.to_owned(), sip }
+        Some(Self { child, control, unread: vec![], events: vec![], dir: dir.to_owned(), sip })
     }
 
     /// `dial`, `hangup`, `hold`, `resume`, `sndcode`, `transfer`, `accept` ...
@@ -90,6 +108,10 @@ impl Baresip {
     pub fn call(&mut self, target: &str) {
         self.run("dial", target);
         self.event("CALL_ESTABLISHED", Duration::from_secs(20));
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn log(&self) -> String {
