@@ -51,7 +51,7 @@ test: setup-test
 bench: setup-test
 	cargo build --release --locked
 	$(DAUYS) models pull
-	cargo bench --locked --bench voice_to_voice --bench signalling
+	cargo bench --locked --bench voice_to_voice --bench signalling --bench capacity
 
 # RUNS=1000 for a quick look; TARGETS="sdp auth" for some of them.
 fuzz:

@@ -2,10 +2,12 @@
 //! sipp at a rising rate until calls fail. Writes the raw figures and a table; it asserts no time.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod shared;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,14 +15,13 @@ use std::time::{Duration, Instant};
 
 use dauys::net::roads::{Incoming, Roads, RoadsConfig};
 use serde_json::{Value, json};
+use shared::{machine, resident_kib};
 use sip::sdp::{self, LocalMedia};
 use sip::{Endpoint, EndpointConfig, Event, Output};
 
 /// Calls a second, one step after the other.
 const RATES: [u32; 8] = [250, 500, 1000, 1500, 2000, 3000, 4000, 6000];
 const SECONDS: u32 = 15;
-/// Clock ticks a second in /proc (USER_HZ).
-const TICKS: f64 = 100.0;
 
 /// What the responder's thread tells about itself.
 #[derive(Default)]
@@ -163,24 +164,7 @@ fn thread_id() -> u64 {
 
 /// CPU seconds that the responder's thread has used.
 fn busy_s(watch: &Watch) -> f64 {
-    let thread = watch.thread.load(Ordering::Relaxed);
-    let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / TICKS
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
-}
-
-fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or(": unknown");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores", model.trim_start_matches(['\t', ' ', ':']).trim())
+    shared::busy_s(&format!("/proc/self/task/{}/stat", watch.thread.load(Ordering::Relaxed)))
 }
 
 fn write(result: &Value) {
@@ -212,9 +196,5 @@ fn write(result: &Value) {
         result["left_open"]["transactions"]
     );
     println!("{table}");
-    let results = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/results");
-    fs::create_dir_all(&results).expect("a folder");
-    fs::write(results.join("signalling.json"), serde_json::to_string_pretty(result).expect("JSON") + "\n")
-        .expect("written");
-    fs::write(results.join("signalling.md"), table).expect("written");
+    shared::write("signalling", result, &table);
 }

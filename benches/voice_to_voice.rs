@@ -4,12 +4,14 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod shared;
 
 use std::fmt::Write as _;
 use std::fs;
 
 use common::{Gateway, dauys_call, recording, root};
 use serde_json::{Value, json};
+use shared::{machine, quantile};
 
 /// Two voices each; every one is answered from the demo's own facts or forms.
 const QUESTIONS: [&str; 20] = [
@@ -60,11 +62,7 @@ fn main() {
         "wire_p50_ms": quantile(&wire, 0.5),
         "wire_p95_ms": quantile(&wire, 0.95),
     });
-    let results = root().join("benches/results");
-    fs::create_dir_all(&results).expect("a folder");
-    fs::write(results.join("voice_to_voice.json"), serde_json::to_string_pretty(&raw).expect("JSON") + "\n")
-        .expect("written");
-    fs::write(results.join("voice_to_voice.md"), table).expect("written");
+    shared::write("voice_to_voice", &raw, &table);
     fs::write(root().join("docs/voice_to_voice.svg"), plot(&turns, &wire)).expect("written");
 }
 
@@ -83,19 +81,6 @@ fn ask(gateway: &Gateway, n: usize, name: &'static str) -> Turn {
 fn sorted(mut values: Vec<u64>) -> Vec<u64> {
     values.sort_unstable();
     values
-}
-
-/// The nearest rank.
-fn quantile(sorted: &[u64], q: f64) -> Option<u64> {
-    let rank = (sorted.len() as f64 * q).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied()
-}
-
-fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or(": unknown");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores", model.trim_start_matches(['\t', ' ', ':']).trim())
 }
 
 fn show(value: Option<u64>) -> String {

@@ -1,0 +1,61 @@
+//! What the benches share: the machine's name, quantiles, figures out of /proc, where results go. It measures nothing.
+#![allow(dead_code, clippy::expect_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The processor's name and the number of cores.
+pub fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or(": unknown");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores", model.trim_start_matches(['\t', ' ', ':']).trim())
+}
+
+/// The nearest rank.
+pub fn quantile<T: Copy>(sorted: &[T], q: f64) -> Option<T> {
+    let rank = (sorted.len() as f64 * q).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// Resident memory of this process.
+pub fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// Clock ticks a second in /proc (USER_HZ).
+const TICKS: f64 = 100.0;
+
+/// CPU seconds, user and system, out of a `stat` file of a process or thread.
+pub fn busy_s(stat: &str) -> f64 {
+    ticks(stat, 11) + ticks(stat, 12)
+}
+
+/// Of these, the ones outside the kernel.
+pub fn user_s(stat: &str) -> f64 {
+    ticks(stat, 11)
+}
+
+fn ticks(stat: &str, field: usize) -> f64 {
+    let stat = fs::read_to_string(stat).unwrap_or_default();
+    // The name before it may hold anything.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    fields.split_whitespace().nth(field).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0) / TICKS
+}
+
+/// Writes `NAME.json` and `NAME.md` under benches/results.
+pub fn write(name: &str, raw: &Value, table: &str) {
+    let results: PathBuf = root().join("benches/results");
+    fs::create_dir_all(&results).expect("a folder");
+    let json = serde_json::to_string_pretty(raw).expect("JSON") + "\n";
+    fs::write(results.join(format!("{name}.json")), json).expect("written");
+    fs::write(results.join(format!("{name}.md")), table).expect("written");
+}
