@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use media::secure::{Identity, IdentityError};
 use metrics_exporter_prometheus::PrometheusHandle;
-use models::{Engines, EnginesConfig, Language, VoiceName};
+use models::{Deaf, Engines, EnginesConfig, Language, VoiceName, Wake};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::info;
 
-use crate::call::driver::{Lines, Signal, Surroundings, Think};
+use crate::call::driver::{Lines, Signal, Surroundings, Think, Warm};
 use crate::call::registry::Registry;
-use crate::call::{CallConfig, CallId, LlmUse};
-use crate::config::{Config, Password, RecognizerKind};
+use crate::call::{CallConfig, CallId, LlmUse, MachineAction};
+use crate::clock;
+use crate::config::{Busy, Config, Password, RecognizerKind};
 use crate::dialogue::Agent;
 use crate::http;
 use crate::llm;
@@ -27,10 +28,14 @@ use crate::outbound::{ORDERS, Order, OrderRefused};
 use crate::random;
 use crate::route::{Asked, Decision, Routes};
 use crate::store::{OpenError, Sqlite, TranscriptStore};
+use crate::strain::SharedStrain;
 use crate::telemetry;
 
 /// What a refused caller is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Calls at once that are told that there is no room; one more gets 503.
+const TURNED_AWAY_MAX: usize = 16;
 
 /// What each server is given to end its calls or answers.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
@@ -84,6 +89,8 @@ pub enum Refused {
     NoPorts,
     #[error("the speech engines have no place")]
     NoSlot,
+    #[error("the calls in progress are answered late already")]
+    Strained,
     #[error("the call that it would replace came by another line")]
     NotTheirs,
     #[error("the caller is gone already")]
@@ -101,6 +108,7 @@ impl Refused {
             Self::Full => "full",
             Self::NoPorts => "no_ports",
             Self::NoSlot => "no_slot",
+            Self::Strained => "strained",
             Self::NotTheirs => "not_theirs",
             Self::Gone => "gone",
         }
@@ -112,7 +120,7 @@ impl Refused {
             Self::NoAgent => 404,
             Self::ByRoute(status) => *status,
             Self::NoCommonCodec | Self::NotEncrypted => 488,
-            Self::Full | Self::NoPorts | Self::NoSlot => 503,
+            Self::Full | Self::NoPorts | Self::NoSlot | Self::Strained => 503,
             Self::NotTheirs => 403,
             Self::Gone => 487,
         }
@@ -140,11 +148,14 @@ pub struct Admission {
     pub poked: Arc<AtomicBool>,
     pub lines: Lines,
     pub place: OwnedSemaphorePermit,
+    /// There is no room for it; it is only told so.
+    pub turned_away: bool,
 }
 
 pub struct Gateway {
     pub config: Config,
     pub registry: Arc<Registry>,
+    strain: SharedStrain,
     pub store: Sqlite,
     pub ports: Ports,
     pub metrics: PrometheusHandle,
@@ -154,7 +165,10 @@ pub struct Gateway {
     shards: Vec<Shard>,
     next_shard: AtomicUsize,
     places: Arc<Semaphore>,
+    /// For calls that are told that there is no room.
+    porch: Arc<Semaphore>,
     think: Option<Think>,
+    warm: Option<Warm>,
     /// Who may order calls by the API; none: whoever is on this machine.
     pub api_token: Option<sip::Private<String>>,
     /// Our certificate for DTLS-SRTP, made at start.
@@ -188,8 +202,8 @@ impl Running {
             }
         }
         // The shards end their calls at the next tick; what they write then must still be kept.
-        let patience = crate::clock::now() + Duration::from_secs(1);
-        while !self.gateway.registry.is_empty() && crate::clock::now() < patience {
+        let patience = clock::now() + Duration::from_secs(1);
+        while !self.gateway.registry.is_empty() && clock::now() < patience {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.gateway.store.flush().await;
@@ -251,26 +265,40 @@ impl Gateway {
     /// Binds, loads, warms and starts everything, or says what is in the way.
     /// `progress` is told in plain words what is being done.
     pub async fn start(config: Config, progress: &(dyn Fn(&str) + Sync)) -> Result<Running, StartError> {
+        Self::start_with(config, progress, Engines::load).await
+    }
+
+    /// The same with engines of one's own: tests bring slow ones.
+    pub async fn start_with(
+        config: Config,
+        progress: &(dyn Fn(&str) + Sync),
+        load: impl FnOnce(&EnginesConfig) -> Result<Engines, models::LoadError>,
+    ) -> Result<Running, StartError> {
         let agents = load_agents(&config)?;
         let api_token = config.http.token_env.as_ref().map(|name| Password::Env(name.clone()).read()).transpose()?;
         let roads = Roads::bind(crate::net::sip::roads(&config.sip)).await?;
         let http = http::bind(config.http.bind).await?;
         let store = Sqlite::open(&config.store.dir).await?;
         progress("loading the speech models");
-        let engines = Engines::load(&engines_config(&config, &agents))?;
+        let engines = load(&engines_config(&config, &agents))?;
         prepare(&engines, &agents, progress);
         let http_address = http.local_addr()?;
         let told = |l: sip::Peer| sip::Peer::new(l.transport, crate::net::sip::told(&config, l.address));
         let listeners: Vec<sip::Peer> = roads.listeners().into_iter().map(told).collect();
         let (orders, ordered) = mpsc::channel(ORDERS);
+        let strain = SharedStrain::new(Duration::from_millis(config.calls.turn_late_ms_max.into()));
+        let shards = (0..config.rtp.shards).map(|number| Shard::spawn(number, strain.clone()));
         let gateway = Arc::new(Self {
             registry: Arc::default(),
             ports: Ports::new(config.rtp.ports),
             metrics: telemetry::init_metrics()?,
-            shards: (0..config.rtp.shards).map(Shard::spawn).collect::<Result<_, _>>()?,
+            shards: shards.collect::<Result<_, _>>()?,
+            strain,
             next_shard: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(config.calls.max)),
+            porch: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             think: config.llm.as_ref().map(llm::think).transpose()?,
+            warm: config.llm.as_ref().map(llm::warm).transpose()?,
             stop: watch::Sender::new(false),
             api_token,
             identity: Arc::new(Identity::generate()?),
@@ -303,12 +331,22 @@ impl Gateway {
         self.agents.iter().find(|a| name.is_none_or(|name| a.name == name)).cloned()
     }
 
+    /// Whether one more call would make those in progress wait. Never while nobody calls: however slow, it answers.
+    pub fn strained(&self) -> bool {
+        let waiting = self.engines.due_since();
+        let idle = self.places.available_permits() >= self.config.calls.max;
+        let strained = self.strain.get().strained(clock::now(), waiting) && !idle;
+        metrics::gauge!("dauys_strained").set(f64::from(u8::from(strained)));
+        strained
+    }
+
     /// Takes a place, a shard and the engines' lines for one call.
     pub fn admit(&self, agent: Arc<LoadedAgent>) -> Result<Admission, Refused> {
+        if self.strained() {
+            return Err(Refused::Strained);
+        }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refused::Full)?;
-        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-        let poked = Arc::new(AtomicBool::new(false));
-        let wake = self.shards.get(shard).ok_or(Refused::Full)?.waker(&poked);
+        let (shard, poked, wake) = self.next_shard()?;
         let engine = |_| Refused::NoSlot;
         let lines = Lines {
             recognizer: self.engines.recognizer(&agent.language, Arc::clone(&wake)).map_err(engine)?,
@@ -317,21 +355,57 @@ impl Gateway {
             turn: self.engines.turn_detector(wake).map_err(engine)?,
         };
         let id = CallId(random::bits() as u64);
-        Ok(Admission { id, agent, shard, poked, lines, place })
+        Ok(Admission { id, agent, shard, poked, lines, place, turned_away: false })
+    }
+
+    /// The same for somebody who calls us: where there is no room, they may be told so in words.
+    pub fn admit_caller(&self, agent: Arc<LoadedAgent>) -> Result<Admission, Refused> {
+        match self.admit(Arc::clone(&agent)) {
+            Err(refused @ (Refused::Full | Refused::NoSlot | Refused::Strained))
+                if self.config.calls.busy == Busy::Clip =>
+            {
+                metrics::counter!("dauys_calls_refused_total", "reason" => refused.word()).increment(1);
+                info!(reason = refused.word(), "call turned away");
+                self.turn_away(agent)
+            }
+            admitted => admitted,
+        }
+    }
+
+    /// Takes nothing that a call in progress may want: no place, no engine.
+    fn turn_away(&self, agent: Arc<LoadedAgent>) -> Result<Admission, Refused> {
+        let place = Arc::clone(&self.porch).try_acquire_owned().map_err(|_| Refused::Full)?;
+        let (shard, poked, wake) = self.next_shard()?;
+        let synthesizer = self.engines.clips(&agent.voice, wake).map_err(|_| Refused::NoSlot)?;
+        let lines = Lines { recognizer: Box::new(Deaf), synthesizer, vad: Box::new(Deaf), turn: Box::new(Deaf) };
+        let id = CallId(random::bits() as u64);
+        Ok(Admission { id, agent, shard, poked, lines, place, turned_away: true })
+    }
+
+    fn next_shard(&self) -> Result<(usize, Arc<AtomicBool>, Wake), Refused> {
+        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        let poked = Arc::new(AtomicBool::new(false));
+        let wake = self.shards.get(shard).ok_or(Refused::Full)?.waker(&poked);
+        Ok((shard, poked, wake))
     }
 
     pub fn surroundings(&self, signal: Box<dyn Fn(Signal) + Send>, place: OwnedSemaphorePermit) -> Surroundings {
         Surroundings {
             store: Arc::new(self.store.clone()) as Arc<dyn TranscriptStore>,
             registry: Arc::clone(&self.registry),
+            strain: self.strain.clone(),
             think: self.think.clone(),
+            warm: self.warm.clone(),
             signal,
             place,
         }
     }
 
-    pub fn call_config(&self) -> CallConfig {
+    /// `answering`: of a call of ours, what is done with a machine.
+    pub fn call_config(&self, answering: Option<MachineAction>) -> CallConfig {
         CallConfig {
+            answering,
+            warm: self.config.llm.as_ref().is_some_and(|llm| llm.warm.unwrap_or(!llm.remote)),
             turn: self.config.turn,
             silence_ms: self.config.calls.silence_ms,
             duration_s_max: self.config.calls.duration_s_max,
@@ -376,3 +450,6 @@ fn prepare(engines: &Engines, agents: &[Arc<LoadedAgent>], progress: &(dyn Fn(&s
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

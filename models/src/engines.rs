@@ -10,13 +10,13 @@ use crate::speaking::{self, EngineSynthesizer};
 use crate::traits::SynthesizerError;
 use crate::turning::EngineTurnDetector;
 use crate::vad::VadKind;
-use crate::{Language, Recognizer, Synthesizer, TurnDetector, Vad, VoiceName, Wake, fake};
+use crate::{Due, Language, Recognizer, Synthesizer, TurnDetector, Vad, VoiceName, Wake, fake};
 use loading::{Loaded, Voice};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod loading;
 pub(crate) use loading::{load_moonshine, load_whisper, whisper_thread};
@@ -240,12 +240,26 @@ impl Engines {
             Inner::Real { loaded, clips } => {
                 let Voice { crew, id } = loaded.voice(voice).ok_or_else(|| Refused::UnknownVoice(voice.clone()))?;
                 let line = crew.line().ok_or_else(|| full("synthesis"))?;
-                Ok(Box::new(EngineSynthesizer::new(line, Arc::clone(id), Arc::clone(clips), wake)))
+                Ok(Box::new(EngineSynthesizer::new(Some(line), Arc::clone(id), Arc::clone(clips), wake)))
             }
             Inner::Fake { script, slots } => {
                 let slot = slots.synthesizer.take().ok_or_else(|| full("synthesis"))?;
                 Ok(Box::new(Seated { line: fake::Synthesizer::new(script, wake), _slot: slot }))
             }
+        }
+    }
+
+    /// A line that speaks what `prepare` made ready, and nothing else. It takes no place: there is always one more.
+    ///
+    /// # Errors
+    /// `UnknownVoice`.
+    pub fn clips(&self, voice: &VoiceName, wake: Wake) -> Result<Box<dyn Synthesizer>, Refused> {
+        match &*self.0 {
+            Inner::Real { loaded, clips } => {
+                let Voice { id, .. } = loaded.voice(voice).ok_or_else(|| Refused::UnknownVoice(voice.clone()))?;
+                Ok(Box::new(EngineSynthesizer::new(None, Arc::clone(id), Arc::clone(clips), wake)))
+            }
+            Inner::Fake { script, .. } => Ok(Box::new(fake::Synthesizer::new(script, wake))),
         }
     }
 
@@ -272,6 +286,15 @@ impl Engines {
                 let slot = slots.turn.take().ok_or_else(|| full("turn"))?;
                 Ok(Box::new(Seated { line: fake::TurnDetector::new(script, wake), _slot: slot }))
             }
+        }
+    }
+
+    /// Since when somebody waits for a job that no engine has begun, of all engines: later than now if none is late.
+    #[must_use]
+    pub fn due_since(&self) -> Option<Instant> {
+        match &*self.0 {
+            Inner::Real { loaded, .. } => loaded.due_since(),
+            Inner::Fake { .. } => None,
         }
     }
 
@@ -351,8 +374,11 @@ impl<T: Recognizer> Recognizer for Seated<T> {
     fn push(&mut self, frame: &media::Frame) -> Result<(), crate::RecognizerError> {
         self.line.push(frame)
     }
-    fn recognize(&mut self, job: crate::Job) -> Result<(), crate::RecognizerError> {
-        self.line.recognize(job)
+    fn recognize(&mut self, job: crate::Job, due: Due) -> Result<(), crate::RecognizerError> {
+        self.line.recognize(job, due)
+    }
+    fn give_up(&mut self, job: crate::Job) {
+        self.line.give_up(job);
     }
     fn poll(&mut self) -> Option<crate::Heard> {
         self.line.poll()
@@ -363,14 +389,17 @@ impl<T: Recognizer> Recognizer for Seated<T> {
 }
 
 impl<T: Synthesizer> Synthesizer for Seated<T> {
-    fn say(&mut self, clause: crate::ClauseId, text: &str) -> Result<(), SynthesizerError> {
-        self.line.say(clause, text)
+    fn say(&mut self, clause: crate::ClauseId, text: &str, due: Due) -> Result<(), SynthesizerError> {
+        self.line.say(clause, text, due)
     }
     fn poll(&mut self, at: media::MediaTime, pool: &mut media::FramePool) -> Option<crate::Spoken> {
         self.line.poll(at, pool)
     }
     fn ready(&self) -> bool {
         self.line.ready()
+    }
+    fn length_ms(&self, clause: crate::ClauseId) -> Option<u32> {
+        self.line.length_ms(clause)
     }
     fn cancel(&mut self, utterance: u64) {
         self.line.cancel(utterance);
@@ -381,8 +410,11 @@ impl<T: TurnDetector> TurnDetector for Seated<T> {
     fn push(&mut self, frame: &media::Frame) {
         self.line.push(frame);
     }
-    fn score(&mut self, job: crate::Job) -> Result<(), crate::TurnError> {
-        self.line.score(job)
+    fn score(&mut self, job: crate::Job, due: Due) -> Result<(), crate::TurnError> {
+        self.line.score(job, due)
+    }
+    fn give_up(&mut self, job: crate::Job) {
+        self.line.give_up(job);
     }
     fn poll(&mut self) -> Option<crate::Scored> {
         self.line.poll()

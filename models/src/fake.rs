@@ -2,8 +2,8 @@
 //! What they hear and how they judge comes from a [`Script`] alone; the audio only has to be there.
 
 use crate::traits::{
-    CLAUSE_CHARS_MAX, CLAUSES_MAX, ClauseId, Heard, Job, RecognizerError, Scored, Spoken, SynthesizerError, TurnError,
-    UTTERANCE_MS_MAX, Wake,
+    CLAUSE_CHARS_MAX, CLAUSES_MAX, ClauseId, Due, Heard, Job, RecognizerError, Scored, Spoken, SynthesizerError,
+    TurnError, UTTERANCE_MS_MAX, Wake,
 };
 use media::{FRAME_MS, FRAME_SAMPLES, Frame, FramePool, MediaTime};
 use std::collections::VecDeque;
@@ -20,11 +20,12 @@ pub struct Script {
     heard: VecDeque<Result<String, RecognizerError>>,
     finished: VecDeque<f32>,
     frames_per_char: u32,
+    polls_per_text: u32,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { heard: VecDeque::new(), finished: VecDeque::new(), frames_per_char: 3 }
+        Self { heard: VecDeque::new(), finished: VecDeque::new(), frames_per_char: 3, polls_per_text: 0 }
     }
 }
 
@@ -56,6 +57,13 @@ impl Script {
         self
     }
 
+    /// Each text comes only after so many polls in vain: a call polls at every tick.
+    #[must_use]
+    pub fn polls_per_text(mut self, polls: u32) -> Self {
+        self.polls_per_text = polls;
+        self
+    }
+
     /// Sets how long a spoken character takes, in 20 ms frames.
     #[must_use]
     pub fn frames_per_char(mut self, frames: u32) -> Self {
@@ -68,6 +76,9 @@ impl Script {
 pub struct Recognizer {
     script: VecDeque<Result<String, RecognizerError>>,
     answers: VecDeque<Heard>,
+    /// Polls in vain: for each text, and left for the next.
+    polls_per_text: u32,
+    polls_left: u32,
     audio_ms: u32,
     asked: bool,
     wake: Wake,
@@ -77,7 +88,15 @@ impl Recognizer {
     /// A line at the beginning of the script.
     #[must_use]
     pub fn new(script: &Script, wake: Wake) -> Self {
-        Self { script: script.heard.clone(), answers: VecDeque::new(), audio_ms: 0, asked: false, wake }
+        Self {
+            script: script.heard.clone(),
+            answers: VecDeque::new(),
+            polls_per_text: script.polls_per_text,
+            polls_left: 0,
+            audio_ms: 0,
+            asked: false,
+            wake,
+        }
     }
 }
 
@@ -88,7 +107,7 @@ impl crate::Recognizer for Recognizer {
         if full { Err(RecognizerError::Overflow) } else { Ok(()) }
     }
 
-    fn recognize(&mut self, job: Job) -> Result<(), RecognizerError> {
+    fn recognize(&mut self, job: Job, _due: Due) -> Result<(), RecognizerError> {
         self.asked = true;
         let (text, failed) = match self.script.front() {
             Some(Ok(text)) => (text.clone(), None),
@@ -96,12 +115,21 @@ impl crate::Recognizer for Recognizer {
             None => (String::new(), None),
         };
         self.answers.clear();
+        self.polls_left = self.polls_per_text;
         self.answers.push_back(Heard { job, text, audio_ms: self.audio_ms.min(UTTERANCE_MS_MAX), failed });
         (self.wake)();
         Ok(())
     }
 
+    fn give_up(&mut self, job: Job) {
+        self.answers.retain(|heard| heard.job != job);
+    }
+
     fn poll(&mut self) -> Option<Heard> {
+        if self.polls_left > 0 {
+            self.polls_left -= 1;
+            return None;
+        }
         self.answers.pop_front()
     }
 
@@ -116,6 +144,7 @@ impl crate::Recognizer for Recognizer {
 
 struct Clause {
     id: ClauseId,
+    frames: u32,
     frames_left: u32,
 }
 
@@ -135,7 +164,7 @@ impl Synthesizer {
 }
 
 impl crate::Synthesizer for Synthesizer {
-    fn say(&mut self, clause: ClauseId, text: &str) -> Result<(), SynthesizerError> {
+    fn say(&mut self, clause: ClauseId, text: &str, _due: Due) -> Result<(), SynthesizerError> {
         let chars = text.chars().count();
         if chars > CLAUSE_CHARS_MAX {
             return Err(SynthesizerError::TooLong);
@@ -143,8 +172,8 @@ impl crate::Synthesizer for Synthesizer {
         if self.clauses.len() >= CLAUSES_MAX {
             return Err(SynthesizerError::Full);
         }
-        let frames_left = self.frames_per_char.saturating_mul(u32::try_from(chars).unwrap_or(u32::MAX));
-        self.clauses.push_back(Clause { id: clause, frames_left });
+        let frames = self.frames_per_char.saturating_mul(u32::try_from(chars).unwrap_or(u32::MAX));
+        self.clauses.push_back(Clause { id: clause, frames, frames_left: frames });
         (self.wake)();
         Ok(())
     }
@@ -163,6 +192,10 @@ impl crate::Synthesizer for Synthesizer {
 
     fn ready(&self) -> bool {
         !self.clauses.is_empty()
+    }
+
+    fn length_ms(&self, clause: ClauseId) -> Option<u32> {
+        self.clauses.iter().find(|c| c.id == clause).map(|c| c.frames.saturating_mul(FRAME_MS))
     }
 
     fn cancel(&mut self, utterance: u64) {
@@ -208,12 +241,16 @@ impl TurnDetector {
 impl crate::TurnDetector for TurnDetector {
     fn push(&mut self, _frame: &Frame) {}
 
-    fn score(&mut self, job: Job) -> Result<(), TurnError> {
+    fn score(&mut self, job: Job, _due: Due) -> Result<(), TurnError> {
         let finished = self.script.pop_front().unwrap_or(1.0);
         self.answers.clear();
         self.answers.push_back(Scored { job, finished });
         (self.wake)();
         Ok(())
+    }
+
+    fn give_up(&mut self, job: Job) {
+        self.answers.retain(|scored| scored.job != job);
     }
 
     fn poll(&mut self) -> Option<Scored> {
@@ -243,7 +280,7 @@ mod tests {
             if reset {
                 line.reset(0);
             }
-            line.recognize(Job(7)).unwrap();
+            line.recognize(Job(7), Due::Idle).unwrap();
             let heard = line.poll().unwrap();
             assert_eq!((heard.text.as_str(), heard.failed, heard.job), (want, failed, Job(7)));
             assert!(line.poll().is_none());
@@ -256,13 +293,21 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_line_answers_after_so_many_polls() {
+        let mut line = Recognizer::new(&Script::new().hears("one").polls_per_text(2), quiet());
+        line.recognize(Job(1), Due::Idle).unwrap();
+        let polled: Vec<bool> = (0..4).map(|_| line.poll().is_some()).collect();
+        assert_eq!(polled, [false, false, true, false]);
+    }
+
+    #[test]
     fn clauses_come_in_order_and_a_cancelled_utterance_is_silent() {
         let mut line = Synthesizer::new(&Script::new().frames_per_char(1), quiet());
         let mut pool = FramePool::new(4);
         let id = |utterance, index| ClauseId { utterance, index };
-        line.say(id(1, 0), "ab").unwrap();
-        line.say(id(1, 1), "c").unwrap();
-        line.say(id(2, 0), "d").unwrap();
+        line.say(id(1, 0), "ab", Due::Idle).unwrap();
+        line.say(id(1, 1), "c", Due::Idle).unwrap();
+        line.say(id(2, 0), "d", Due::Idle).unwrap();
         let mut log = Vec::new();
         let mut turn = 0;
         while let Some(spoken) = line.poll(MediaTime::default(), &mut pool) {
@@ -284,18 +329,18 @@ mod tests {
     fn a_line_takes_eight_clauses_of_bounded_length() {
         let mut line = Synthesizer::new(&Script::new(), quiet());
         let id = ClauseId { utterance: 0, index: 0 };
-        assert_eq!(line.say(id, &"x".repeat(601)), Err(SynthesizerError::TooLong));
+        assert_eq!(line.say(id, &"x".repeat(601), Due::Idle), Err(SynthesizerError::TooLong));
         for _ in 0..CLAUSES_MAX {
-            line.say(id, "x").unwrap();
+            line.say(id, "x", Due::Idle).unwrap();
         }
-        assert_eq!(line.say(id, "x"), Err(SynthesizerError::Full));
+        assert_eq!(line.say(id, "x", Due::Idle), Err(SynthesizerError::Full));
     }
 
     #[test]
     fn scores_follow_the_script_and_then_agree() {
         let mut line = TurnDetector::new(&Script::new().scores(0.2), quiet());
         let mut check = |want: f32| {
-            line.score(Job(1)).unwrap();
+            line.score(Job(1), Due::Idle).unwrap();
             assert_eq!(line.poll(), Some(Scored { job: Job(1), finished: want }));
         };
         check(0.2);

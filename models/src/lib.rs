@@ -3,6 +3,7 @@
 
 mod clips;
 pub mod ct2;
+mod deaf;
 mod engines;
 pub mod fake;
 mod language;
@@ -25,10 +26,11 @@ pub mod vad;
 mod whisper;
 mod worker;
 
+pub use deaf::Deaf;
 pub use engines::{Engines, EnginesConfig, LoadError, PrepareError, Prepared, RecognizerKind, Refused};
 pub use language::{Language, NameError, VoiceName};
 pub use traits::{
-    CLAUSE_CHARS_MAX, CLAUSES_MAX, ClauseId, Heard, Job, Recognizer, RecognizerError, Scored, Spoken, Synthesizer,
+    CLAUSE_CHARS_MAX, CLAUSES_MAX, ClauseId, Due, Heard, Job, Recognizer, RecognizerError, Scored, Spoken, Synthesizer,
     SynthesizerError, TurnDetector, TurnError, UTTERANCE_MS_MAX, Vad, Wake,
 };
 pub use vad::VadKind;

@@ -95,15 +95,18 @@ impl LogMel {
     }
 
     /// Features of `audio`, band by band: `bands` rows of `audio.len() / HOP` values. The audio is mirrored at both
-    /// ends; it has to be longer than half a window.
-    pub(crate) fn features(&mut self, audio: &[f32]) -> Vec<f32> {
+    /// ends; it has to be longer than half a window. Its first `padding` samples are all the same: what lies in them
+    /// is computed once.
+    pub(crate) fn features(&mut self, audio: &[f32], padding: usize) -> Vec<f32> {
         let frames = audio.len() / HOP;
         let mut out = vec![0f32; frames * self.bands.len()];
         if audio.len() <= WINDOW / 2 {
             return out;
         }
         for number in 0..frames {
-            self.transform(audio, number);
+            if number == 0 || number * HOP + WINDOW / 2 > padding {
+                self.transform(audio, number);
+            }
             let column = out.iter_mut().skip(number).step_by(frames);
             for (slot, band) in column.zip(&self.bands) {
                 *slot = band.power(&self.spectrum).max(POWER_FLOOR).log10() as f32;
@@ -153,7 +156,7 @@ mod tests {
         let check = |mel: &mut LogMel, hz: f32, want: std::ops::Range<usize>| {
             let audio: Vec<f32> =
                 (0..16_000).map(|n| (std::f32::consts::TAU * hz * n as f32 / 16e3).sin() * 0.5).collect();
-            let features = mel.features(&audio);
+            let features = mel.features(&audio, 0);
             assert_eq!(features.len(), 80 * 100);
             let loudest = (0..80).max_by(|a, b| features[a * 100 + 50].total_cmp(&features[b * 100 + 50])).unwrap();
             assert!(want.contains(&loudest), "{hz} Hz is loudest in band {loudest}");
@@ -166,8 +169,21 @@ mod tests {
     #[test]
     fn short_audio_is_silence_not_a_panic() {
         let mut mel = LogMel::new(80);
-        assert!(mel.features(&[]).is_empty());
-        assert_eq!(mel.features(&[0.1; 200]).len(), 80);
-        assert!(mel.features(&[0.0; 16_000]).iter().all(|value| value.is_finite()));
+        assert!(mel.features(&[], 0).is_empty());
+        assert_eq!(mel.features(&[0.1; 200], 0).len(), 80);
+        assert!(mel.features(&[0.0; 16_000], 0).iter().all(|value| value.is_finite()));
+    }
+
+    #[test]
+    fn padding_is_computed_once_and_comes_out_the_same() {
+        let mut mel = LogMel::new(80);
+        let check = |mel: &mut LogMel, padding: usize| {
+            let mut audio = vec![-0.25f32; padding];
+            audio.extend((0..16_000 - padding).map(|n| (n as f32 * 0.7).sin()));
+            assert!(mel.features(&audio, padding) == mel.features(&audio, 0), "{padding} samples");
+        };
+        [0, 1, 200, 201, 359, 360, 361, 400, 8_000, 15_999, 16_000]
+            .into_iter()
+            .for_each(|padding| check(&mut mel, padding));
     }
 }

@@ -1,7 +1,7 @@
 //! One caller's line to a recognition engine: keeps the utterance, asks for its text, hands out what is still wanted.
 //! Never blocks, never keeps more than 30 s and never writes audio or text anywhere.
 
-use crate::traits::{Heard, Job, Recognizer, RecognizerError, UTTERANCE_MS_MAX, Wake};
+use crate::traits::{Due, Heard, Job, Recognizer, RecognizerError, UTTERANCE_MS_MAX, Wake};
 use crate::worker::{Crew, Line, Outbox, Ticket};
 use media::{Frame, SAMPLE_RATE};
 use std::collections::VecDeque;
@@ -65,13 +65,20 @@ pub(crate) fn serve(engine: &mut impl Transcribe, ticket: &Ticket, mut request: 
     request.reply.send(text);
 }
 
+/// A job that has not answered yet.
+struct Asked {
+    job: Job,
+    due: Due,
+    ticket: Ticket,
+}
+
 /// A line; dropping it gives the place back and cancels its jobs.
 pub(crate) struct EngineRecognizer {
     line: Line<Request>,
     language: Arc<str>,
     audio: Vec<i16>,
     overflowed: bool,
-    tickets: VecDeque<(Job, Ticket)>,
+    tickets: VecDeque<Asked>,
     outbox: Arc<Outbox<Heard>>,
 }
 
@@ -88,7 +95,7 @@ impl EngineRecognizer {
     }
 
     fn cancel(&mut self) {
-        self.tickets.drain(..).for_each(|(_, ticket)| ticket.cancel());
+        self.tickets.drain(..).for_each(|asked| asked.ticket.cancel());
     }
 }
 
@@ -102,23 +109,33 @@ impl Recognizer for EngineRecognizer {
         if full && !std::mem::replace(&mut self.overflowed, true) { Err(RecognizerError::Overflow) } else { Ok(()) }
     }
 
-    fn recognize(&mut self, job: Job) -> Result<(), RecognizerError> {
+    fn recognize(&mut self, job: Job, due: Due) -> Result<(), RecognizerError> {
         let ticket = Ticket::new();
         let audio_ms = u32::try_from(self.audio.len() / SAMPLES_PER_MS).unwrap_or(UTTERANCE_MS_MAX);
         let reply = Reply { job, audio_ms, ticket: ticket.clone(), outbox: Arc::clone(&self.outbox), sent: false };
         let request = Request { audio: self.audio.clone(), language: Arc::clone(&self.language), reply };
-        let added = self.line.queue.replace(self.line.number, &ticket, request);
+        let added = self.line.queue.replace(self.line.number, &ticket, due, request);
         if added.is_err() {
             return Err(RecognizerError::Busy);
         }
-        self.tickets.retain(|(_, ticket)| !ticket.cancelled());
-        self.tickets.push_back((job, ticket));
+        if matches!(due, Due::By(_)) {
+            // A partial text at work would only hold up the whole one.
+            let partial = |asked: &&Asked| matches!(asked.due, Due::Maybe(_));
+            self.tickets.iter().filter(partial).for_each(|asked| asked.ticket.cancel());
+        }
+        self.tickets.retain(|asked| !asked.ticket.cancelled());
+        self.tickets.push_back(Asked { job, due, ticket });
         Ok(())
+    }
+
+    fn give_up(&mut self, job: Job) {
+        self.tickets.iter().filter(|asked| asked.job == job).for_each(|asked| asked.ticket.cancel());
+        self.tickets.retain(|asked| asked.job != job);
     }
 
     fn poll(&mut self) -> Option<Heard> {
         let heard = self.outbox.receive()?;
-        self.tickets.retain(|(job, _)| *job != heard.job);
+        self.tickets.retain(|asked| asked.job != heard.job);
         Some(heard)
     }
 
@@ -178,7 +195,7 @@ mod tests {
     }
 
     fn ask(line: &mut EngineRecognizer, rung: &Receiver<()>, job: u64) -> Heard {
-        line.recognize(Job(job)).unwrap();
+        line.recognize(Job(job), Due::Idle).unwrap();
         rung.recv_timeout(Duration::from_secs(10)).expect("an answer");
         line.poll().unwrap()
     }
@@ -226,5 +243,34 @@ mod tests {
         line.reset(0);
         line.push(&frame(3)).unwrap();
         assert_eq!(ask(&mut line, &rung, 8).text, "en 320 3");
+    }
+
+    #[test]
+    fn what_was_given_up_never_answers() {
+        let (crew, mut line, _rung) = open();
+        line.recognize(Job(1), Due::Idle).unwrap();
+        line.give_up(Job(2));
+        line.give_up(Job(1));
+        // Ends the thread after the job at hand, so that there is nothing to wait for.
+        drop(crew);
+        assert!(line.poll().is_none());
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn a_whole_text_stops_the_partial_one() {
+        let at = std::time::Instant::now();
+        let check = |first: Due, second: Due, stopped: bool| {
+            let idle: Vec<fn(&Ticket, Request)> = vec![];
+            let crew = RecognizerCrew::start("test", idle, 1, 1).unwrap();
+            let mut line = EngineRecognizer::new(crew.line().unwrap(), "en", Arc::new(|| {}));
+            line.recognize(Job(1), first).unwrap();
+            let started = crew.queue.take().unwrap();
+            line.recognize(Job(2), second).unwrap();
+            assert_eq!(started.ticket.cancelled(), stopped, "{first:?} {second:?}");
+        };
+        check(Due::Maybe(at), Due::By(at), true);
+        check(Due::By(at), Due::By(at), false);
+        check(Due::Maybe(at), Due::Maybe(at), false);
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::clips::{ClipKey, Clips};
 use crate::recognizing::Failed;
-use crate::traits::{CLAUSE_CHARS_MAX, CLAUSES_MAX, ClauseId, Spoken, Synthesizer, SynthesizerError, Wake};
+use crate::traits::{CLAUSE_CHARS_MAX, CLAUSES_MAX, ClauseId, Due, Spoken, Synthesizer, SynthesizerError, Wake};
 use crate::worker::{Crew, Line, Ticket, locked};
-use media::{FRAME_SAMPLES, FramePool, MediaTime};
+use media::{FRAME_MS, FRAME_SAMPLES, FramePool, MediaTime};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -50,6 +50,8 @@ struct State {
     parts: VecDeque<Arc<[i16]>>,
     /// Samples of the first part that were handed out.
     taken: usize,
+    /// Samples of all parts there were.
+    made: usize,
     end: Option<Result<(), SynthesizerError>>,
 }
 
@@ -86,7 +88,8 @@ impl Speech {
     }
 
     fn ready_made(samples: Arc<[i16]>, wake: Wake) -> Arc<Self> {
-        let state = State { parts: VecDeque::from([samples]), taken: 0, end: Some(Ok(())) };
+        let made = samples.len();
+        let state = State { parts: VecDeque::from([samples]), taken: 0, made, end: Some(Ok(())) };
         Arc::new(Self { ticket: Ticket::new(), wake, state: Mutex::new(state) })
     }
 
@@ -94,7 +97,11 @@ impl Speech {
         if samples.is_empty() || self.ticket.cancelled() {
             return;
         }
-        locked(&self.state).parts.push_back(samples);
+        {
+            let mut state = locked(&self.state);
+            state.made += samples.len();
+            state.parts.push_back(samples);
+        }
         (self.wake)();
     }
 
@@ -124,7 +131,7 @@ pub(crate) fn order(crew: &SynthesizerCrew, text: &str, wake: Wake) -> Arc<Speec
     let speech = Speech::new(wake);
     let request = Request { text: text.to_owned(), speech: Arc::clone(&speech) };
     // A full queue drops the request, which ends the speech with a failure.
-    let _ = crew.queue.add(u64::MAX, &Ticket::new(), request);
+    let _ = crew.queue.add(u64::MAX, &Ticket::new(), Due::Idle, request);
     speech
 }
 
@@ -135,7 +142,8 @@ struct Clause {
 
 /// A line; dropping it gives the place back and cancels its clauses.
 pub(crate) struct EngineSynthesizer {
-    line: Line<Request>,
+    /// None: it speaks what is ready as a clip, and holds no place.
+    line: Option<Line<Request>>,
     voice_id: Arc<str>,
     clips: Arc<Clips>,
     clauses: VecDeque<Clause>,
@@ -143,13 +151,13 @@ pub(crate) struct EngineSynthesizer {
 }
 
 impl EngineSynthesizer {
-    pub(crate) fn new(line: Line<Request>, voice_id: Arc<str>, clips: Arc<Clips>, wake: Wake) -> Self {
+    pub(crate) fn new(line: Option<Line<Request>>, voice_id: Arc<str>, clips: Arc<Clips>, wake: Wake) -> Self {
         Self { line, voice_id, clips, clauses: VecDeque::new(), wake }
     }
 }
 
 impl Synthesizer for EngineSynthesizer {
-    fn say(&mut self, clause: ClauseId, text: &str) -> Result<(), SynthesizerError> {
+    fn say(&mut self, clause: ClauseId, text: &str, due: Due) -> Result<(), SynthesizerError> {
         if self.clauses.len() >= CLAUSES_MAX {
             return Err(SynthesizerError::Full);
         }
@@ -162,9 +170,10 @@ impl Synthesizer for EngineSynthesizer {
             (self.wake)();
             return Ok(());
         }
+        let line = self.line.as_ref().ok_or(SynthesizerError::Engine)?;
         let speech = Speech::new(wake);
         let request = Request { text: text.to_owned(), speech: Arc::clone(&speech) };
-        let added = self.line.queue.add(self.line.number, &speech.ticket, request);
+        let added = line.queue.add(line.number, &speech.ticket, due, request);
         added.map_err(|_| SynthesizerError::Busy)?;
         self.clauses.push_back(Clause { id: clause, speech });
         Ok(())
@@ -197,6 +206,13 @@ impl Synthesizer for EngineSynthesizer {
 
     fn ready(&self) -> bool {
         self.clauses.front().is_some_and(|front| locked(&front.speech.state).ready())
+    }
+
+    fn length_ms(&self, clause: ClauseId) -> Option<u32> {
+        let clause = self.clauses.iter().find(|c| c.id == clause)?;
+        let state = locked(&clause.speech.state);
+        let frames = state.end.is_some().then(|| state.made.div_ceil(FRAME_SAMPLES))?;
+        Some(u32::try_from(frames).unwrap_or(u32::MAX).saturating_mul(FRAME_MS))
     }
 
     fn cancel(&mut self, utterance: u64) {

@@ -3,6 +3,7 @@
 
 use media::{Frame, FramePool, MediaTime};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Called from an engine's thread when `poll()` has something new. Must be cheap and must not block.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -10,6 +11,17 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 /// The asker's own number for one request; the answer carries it back.
 #[derive(Copy, Clone, Eq, PartialEq, Debug, Hash, Ord, PartialOrd)]
 pub struct Job(pub u64);
+
+/// When an answer is wanted. Engines work off what is least by this order, so the asker's clock decides, not theirs.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Hash, Ord, PartialOrd)]
+pub enum Due {
+    /// Somebody waits for it from then on.
+    By(Instant),
+    /// Of use by then, but nobody waits: partial texts.
+    Maybe(Instant),
+    /// For later calls: clips.
+    Idle,
+}
 
 /// Longest utterance a recognizer keeps, ms. Older audio is dropped.
 pub const UTTERANCE_MS_MAX: u32 = 30_000;
@@ -28,11 +40,15 @@ pub trait Recognizer: Send {
     /// `Overflow` once per utterance, when audio older than [`UTTERANCE_MS_MAX`] begins to be dropped.
     fn push(&mut self, frame: &Frame) -> Result<(), RecognizerError>;
 
-    /// Asks for the text of everything since the last `reset`. A newer job replaces one that has not started.
+    /// Asks for the text of everything since the last `reset`. A newer job replaces one that has not started; one that
+    /// somebody waits for also stops a started one that nobody does.
     ///
     /// # Errors
     /// `Busy` when the engine's queue is full: ask again a little later.
-    fn recognize(&mut self, job: Job) -> Result<(), RecognizerError>;
+    fn recognize(&mut self, job: Job, due: Due) -> Result<(), RecognizerError>;
+
+    /// Forgets a job, started or not: it never answers. The audio stays.
+    fn give_up(&mut self, job: Job);
 
     /// The next finished job, oldest first. Results from before the last `reset` never appear.
     fn poll(&mut self) -> Option<Heard>;
@@ -83,7 +99,7 @@ pub trait Synthesizer: Send {
     ///
     /// # Errors
     /// `Full` when [`CLAUSES_MAX`] clauses wait, `TooLong` past [`CLAUSE_CHARS_MAX`], `Busy` when the engine's queue is full.
-    fn say(&mut self, clause: ClauseId, text: &str) -> Result<(), SynthesizerError>;
+    fn say(&mut self, clause: ClauseId, text: &str, due: Due) -> Result<(), SynthesizerError>;
 
     /// The next frame in order, stamped `at`, as soon as it is ready; then the clause's end.
     /// Returns `None` without losing anything when the pool has no free frame.
@@ -91,6 +107,9 @@ pub trait Synthesizer: Send {
 
     /// Whether `poll` would yield something now.
     fn ready(&self) -> bool;
+
+    /// How long the clause lasts, once all of it is made and until its end was handed out.
+    fn length_ms(&self, clause: ClauseId) -> Option<u32>;
 
     /// Drops every clause of the utterance, spoken or not.
     fn cancel(&mut self, utterance: u64);
@@ -154,7 +173,10 @@ pub trait TurnDetector: Send {
     ///
     /// # Errors
     /// `Busy` when the engine's queue is full: go by silence alone.
-    fn score(&mut self, job: Job) -> Result<(), TurnError>;
+    fn score(&mut self, job: Job, due: Due) -> Result<(), TurnError>;
+
+    /// Forgets a job, started or not: it never answers. The audio stays.
+    fn give_up(&mut self, job: Job);
 
     /// The next finished score, oldest first. Results from before the last `reset` never appear.
     fn poll(&mut self) -> Option<Scored>;

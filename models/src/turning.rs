@@ -3,7 +3,7 @@
 
 use crate::mel::LogMel;
 use crate::onnx;
-use crate::traits::{Job, Scored, TurnDetector, TurnError, Wake};
+use crate::traits::{Due, Job, Scored, TurnDetector, TurnError, Wake};
 use crate::worker::{Crew, Line, Outbox, Ticket};
 use media::{Frame, SAMPLE_RATE};
 use ort::session::Session;
@@ -41,10 +41,11 @@ impl SmartTurn {
     /// Probability that the speaker of mono 16 kHz audio has finished.
     pub(crate) fn finished(&mut self, audio: &[i16]) -> ort::Result<f32> {
         let recent = audio.get(audio.len().saturating_sub(SAMPLES)..).unwrap_or_default();
-        let mut samples = vec![0f32; SAMPLES - recent.len()];
+        let padding = SAMPLES - recent.len();
+        let mut samples = vec![0f32; padding];
         samples.extend(recent.iter().map(|sample| f32::from(*sample) / 32_768.0));
         normalize(&mut samples);
-        let features = self.mel.features(&samples);
+        let features = self.mel.features(&samples, padding);
         let input = TensorRef::from_array_view(([1usize, BANDS, FRAMES], features.as_slice()))?;
         let outputs = self.session.run(ort::inputs!["input_features" => input])?;
         let (_, probability) = outputs[0].try_extract_tensor::<f32>()?;
@@ -122,15 +123,20 @@ impl TurnDetector for EngineTurnDetector {
         self.audio.extend(frame.samples());
     }
 
-    fn score(&mut self, job: Job) -> Result<(), TurnError> {
+    fn score(&mut self, job: Job, due: Due) -> Result<(), TurnError> {
         let ticket = Ticket::new();
         let reply = Reply { job, ticket: ticket.clone(), outbox: Arc::clone(&self.outbox), sent: false };
         let request = Request { audio: self.audio.iter().copied().collect(), reply };
-        let added = self.line.queue.replace(self.line.number, &ticket, request);
+        let added = self.line.queue.replace(self.line.number, &ticket, due, request);
         added.map_err(|_| TurnError::Busy)?;
         self.tickets.retain(|(_, ticket)| !ticket.cancelled());
         self.tickets.push_back((job, ticket));
         Ok(())
+    }
+
+    fn give_up(&mut self, job: Job) {
+        self.tickets.iter().filter(|(asked, _)| *asked == job).for_each(|(_, ticket)| ticket.cancel());
+        self.tickets.retain(|(asked, _)| *asked != job);
     }
 
     fn poll(&mut self) -> Option<Scored> {

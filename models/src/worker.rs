@@ -1,14 +1,15 @@
-//! Engine threads: a bounded queue of jobs, the threads that work it off, and the box in which a line finds its
+//! Engine threads: a bounded queue of jobs, worked off in the order they are due, and the box in which a line finds its
 //! answers. Knows nothing of speech, never blocks the asking side and never lets a cancelled answer through.
 
-use crate::Wake;
 use crate::slots::{Slot, Slots};
-use std::collections::VecDeque;
+use crate::{Due, Wake};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// A panic in one job must not take the queue with it: what a lock guards here is whole after every statement.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,18 +70,28 @@ impl<T> Outbox<T> {
     }
 }
 
-struct Entry<R> {
+/// A job on its way to an engine.
+pub(crate) struct Entry<R> {
     line: u64,
-    ticket: Ticket,
+    pub(crate) ticket: Ticket,
     request: R,
 }
 
 struct State<R> {
-    entries: VecDeque<Entry<R>>,
+    /// By when they are due; of those due at once, in the order asked.
+    entries: BTreeMap<(Due, u64), Entry<R>>,
+    asked: u64,
     closed: bool,
 }
 
-/// Jobs waiting for an engine, in the order asked.
+impl<R> State<R> {
+    fn insert(&mut self, due: Due, entry: Entry<R>) {
+        self.entries.insert((due, self.asked), entry);
+        self.asked += 1;
+    }
+}
+
+/// Jobs waiting for an engine, in the order they are due.
 pub(crate) struct Queue<R> {
     state: Mutex<State<R>>,
     ready: Condvar,
@@ -93,45 +104,55 @@ pub(crate) struct Full;
 
 impl<R> Queue<R> {
     fn new(capacity: usize) -> Self {
-        let state = State { entries: VecDeque::with_capacity(capacity), closed: false };
+        let state = State { entries: BTreeMap::new(), asked: 0, closed: false };
         Self { state: Mutex::new(state), ready: Condvar::new(), capacity }
     }
 
-    /// Adds a job at the end. Cancelled jobs make room first; a job that finds none is cancelled itself.
-    pub(crate) fn add(&self, line: u64, ticket: &Ticket, request: R) -> Result<(), Full> {
+    /// Adds a job. Cancelled jobs make room first; a job that finds none is cancelled itself.
+    pub(crate) fn add(&self, line: u64, ticket: &Ticket, due: Due, request: R) -> Result<(), Full> {
         let mut state = locked(&self.state);
         if state.entries.len() >= self.capacity {
-            state.entries.retain(|entry| !entry.ticket.cancelled());
+            state.entries.retain(|_, entry| !entry.ticket.cancelled());
         }
         if state.closed || state.entries.len() >= self.capacity {
             ticket.cancel();
             return Err(Full);
         }
-        state.entries.push_back(Entry { line, ticket: ticket.clone(), request });
+        state.insert(due, Entry { line, ticket: ticket.clone(), request });
         self.ready.notify_one();
         Ok(())
     }
 
-    /// Adds a job in the place of the line's unstarted one, if there is one.
-    pub(crate) fn replace(&self, line: u64, ticket: &Ticket, request: R) -> Result<(), Full> {
+    /// Adds a job instead of the line's unstarted one, if there is one; it takes the place that its due time gives it.
+    pub(crate) fn replace(&self, line: u64, ticket: &Ticket, due: Due, request: R) -> Result<(), Full> {
         {
             let mut state = locked(&self.state);
-            if let Some(entry) = state.entries.iter_mut().find(|entry| entry.line == line) {
+            let old = state.entries.iter().find(|(_, entry)| entry.line == line).map(|(key, _)| *key);
+            if let Some(entry) = old.and_then(|key| state.entries.remove(&key)) {
                 entry.ticket.cancel();
-                *entry = Entry { line, ticket: ticket.clone(), request };
+                state.insert(due, Entry { line, ticket: ticket.clone(), request });
+                self.ready.notify_one();
                 return Ok(());
             }
         }
-        self.add(line, ticket, request)
+        self.add(line, ticket, due, request)
     }
 
-    fn take(&self) -> Option<Entry<R>> {
+    /// Since when somebody waits, of all the jobs that have not started.
+    pub(crate) fn due_since(&self) -> Option<Instant> {
+        let state = locked(&self.state);
+        let first = state.entries.iter().find(|(_, entry)| !entry.ticket.cancelled());
+        first.and_then(|((due, _), _)| if let Due::By(at) = due { Some(*at) } else { None })
+    }
+
+    /// The job that is due first; waits for one. None: the crew ends.
+    pub(crate) fn take(&self) -> Option<Entry<R>> {
         let mut state = locked(&self.state);
         loop {
             if state.closed {
                 return None;
             }
-            if let Some(entry) = state.entries.pop_front() {
+            if let Some((_, entry)) = state.entries.pop_first() {
                 return Some(entry);
             }
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -282,7 +303,7 @@ mod tests {
         let outbox = Outbox::new(quiet());
         let (busy, line) = (crew.line().unwrap(), crew.line().unwrap());
         let say = |line: &Line<Letter>, text: &str| {
-            line.queue.replace(line.number, &Ticket::new(), (Arc::clone(&outbox), text.to_owned())).unwrap();
+            line.queue.replace(line.number, &Ticket::new(), Due::Idle, (Arc::clone(&outbox), text.to_owned())).unwrap();
         };
         say(&busy, "first");
         while !locked(&crew.queue.state).entries.is_empty() {
@@ -300,14 +321,14 @@ mod tests {
         let queue = Arc::clone(&crew.queue);
         let letter = |text: &str| (Arc::clone(&outbox), text.to_owned());
         let (started, waiting) = (Ticket::new(), Ticket::new());
-        queue.add(0, &started, letter("started")).unwrap();
+        queue.add(0, &started, Due::Idle, letter("started")).unwrap();
         while !locked(&crew.queue.state).entries.is_empty() {
             std::thread::yield_now();
         }
-        queue.add(0, &waiting, letter("waiting")).unwrap();
-        assert_eq!(queue.add(0, &Ticket::new(), letter("too many")), Err(Full));
+        queue.add(0, &waiting, Due::Idle, letter("waiting")).unwrap();
+        assert_eq!(queue.add(0, &Ticket::new(), Due::Idle, letter("too many")), Err(Full));
         waiting.cancel();
-        queue.add(0, &Ticket::new(), letter("kept")).unwrap();
+        queue.add(0, &Ticket::new(), Due::Idle, letter("kept")).unwrap();
         started.cancel();
         assert_eq!(drain(crew, &open, &outbox, 2), ["kept"]);
     }
@@ -318,7 +339,7 @@ mod tests {
         let outbox = Outbox::new(quiet());
         let line = crew.line().unwrap();
         for text in ["boom", "after"] {
-            line.queue.add(line.number, &Ticket::new(), (Arc::clone(&outbox), text.to_owned())).unwrap();
+            line.queue.add(line.number, &Ticket::new(), Due::Idle, (Arc::clone(&outbox), text.to_owned())).unwrap();
         }
         open.send(()).unwrap();
         open.send(()).unwrap();
@@ -326,5 +347,58 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(outbox.receive().as_deref(), Some("after"));
+    }
+
+    /// What a queue gives to one thread of what was asked in this order: `0 by 30` is of line 0, due at 30 ms.
+    /// `replace` instead of `by` takes the line's earlier one out.
+    fn check(asked: &[&str], want: &[&str]) {
+        let queue: Queue<&str> = Queue::new(8);
+        let began = queue_time();
+        for job in asked {
+            let (line, how) = job.split_once(' ').unwrap();
+            let line = line.parse().unwrap();
+            let (word, ms) = how.split_once(' ').unwrap_or((how, "0"));
+            let at = began + std::time::Duration::from_millis(ms.parse().unwrap());
+            match word {
+                "by" => queue.add(line, &Ticket::new(), Due::By(at), job).unwrap(),
+                "maybe" => queue.add(line, &Ticket::new(), Due::Maybe(at), job).unwrap(),
+                "replace" => queue.replace(line, &Ticket::new(), Due::By(at), job).unwrap(),
+                _ => queue.add(line, &Ticket::new(), Due::Idle, job).unwrap(),
+            }
+        }
+        let waits = locked(&queue.state).entries.keys().find(|(due, _)| matches!(due, Due::By(_))).copied();
+        assert_eq!(queue.due_since().map(Due::By), waits.map(|(due, _)| due));
+        let given: Vec<&str> =
+            std::iter::from_fn(|| locked(&queue.state).entries.pop_first().map(|(_, entry)| entry.request)).collect();
+        assert_eq!(given, want);
+    }
+
+    #[test]
+    fn what_is_due_first_is_done_first() {
+        check(&["0 by 30", "1 by 10", "2 by 20"], &["1 by 10", "2 by 20", "0 by 30"]);
+        check(&["0 by 10", "1 by 10", "2 by 10"], &["0 by 10", "1 by 10", "2 by 10"]);
+        check(&["0 idle", "1 maybe 5", "2 by 900", "3 maybe 1"], &["2 by 900", "3 maybe 1", "1 maybe 5", "0 idle"]);
+        check(&["0 by 10", "1 by 20", "0 replace 30"], &["1 by 20", "0 replace 30"]);
+        check(&["0 by 20", "1 by 10", "2 replace 5"], &["2 replace 5", "1 by 10", "0 by 20"]);
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_cancelled_job() {
+        let queue: Queue<()> = Queue::new(2);
+        let at = queue_time();
+        let (first, second) = (Ticket::new(), Ticket::new());
+        queue.add(0, &first, Due::By(at), ()).unwrap();
+        queue.add(1, &second, Due::By(at + std::time::Duration::from_millis(1)), ()).unwrap();
+        assert_eq!(queue.due_since(), Some(at));
+        first.cancel();
+        assert_eq!(queue.due_since(), Some(at + std::time::Duration::from_millis(1)));
+        second.cancel();
+        assert_eq!(queue.due_since(), None);
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn queue_time() -> Instant {
+        Instant::now()
     }
 }

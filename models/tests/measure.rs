@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use media::{FramePool, MediaTime};
-use models::{ClauseId, Engines, Job, Spoken};
+use models::{ClauseId, Due, Engines, Job, Spoken};
 use std::time::Instant;
 
 fn milliseconds(since: Instant) -> f64 {
@@ -33,7 +33,7 @@ fn recognition() {
             line.reset(0);
             frames(&with_silence(&recording(&file), 200)).iter().for_each(|frame| line.push(frame).unwrap());
             let start = Instant::now();
-            line.recognize(Job(1)).unwrap();
+            line.recognize(Job(1), Due::Idle).unwrap();
             rung.recv_timeout(PATIENCE).unwrap();
             let heard = line.poll().unwrap();
             times.push(milliseconds(start));
@@ -58,7 +58,7 @@ fn synthesis() {
             let mut line = engines().synthesizer(&voice(name), wake).unwrap();
             let mut pool = FramePool::new(2);
             let start = Instant::now();
-            line.say(ClauseId { utterance: number as u64, index: 0 }, text).unwrap();
+            line.say(ClauseId { utterance: number as u64, index: 0 }, text, Due::Idle).unwrap();
             let mut frames = 0;
             loop {
                 match line.poll(MediaTime::ZERO, &mut pool) {
@@ -92,7 +92,7 @@ fn end_of_turn() {
         line.reset();
         frames(audio).iter().for_each(|frame| line.push(frame));
         let start = Instant::now();
-        line.score(Job(1)).unwrap();
+        line.score(Job(1), Due::Idle).unwrap();
         rung.recv_timeout(PATIENCE).unwrap();
         times.push(milliseconds(start));
         line.poll().unwrap().finished

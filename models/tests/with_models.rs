@@ -5,14 +5,14 @@ mod common;
 
 use common::*;
 use media::{FRAME_SAMPLES, FramePool, MediaTime};
-use models::{ClauseId, Engines, Job, RecognizerKind, Spoken, Synthesizer, SynthesizerError, oneshot};
+use models::{ClauseId, Due, Engines, Job, RecognizerKind, Spoken, Synthesizer, SynthesizerError, oneshot};
 
 /// What a line hears in audio.
 fn hear(engines: &Engines, tag: &str, audio: &[i16]) -> String {
     let (wake, rung) = bell();
     let mut line = engines.recognizer(&language(tag), wake).unwrap();
     frames(audio).iter().for_each(|frame| line.push(frame).unwrap());
-    line.recognize(Job(1)).unwrap();
+    line.recognize(Job(1), Due::Idle).unwrap();
     rung.recv_timeout(PATIENCE).expect("the recognizer answers");
     let heard = line.poll().unwrap();
     assert_eq!((heard.job, heard.failed), (Job(1), None));
@@ -37,7 +37,7 @@ fn listen(line: &mut dyn Synthesizer, rung: &std::sync::mpsc::Receiver<()>) -> R
 fn say(engines: &Engines, name: &str, text: &str) -> Vec<i16> {
     let (wake, rung) = bell();
     let mut line = engines.synthesizer(&voice(name), wake).unwrap();
-    line.say(ClauseId { utterance: 1, index: 0 }, text).unwrap();
+    line.say(ClauseId { utterance: 1, index: 0 }, text, Due::Idle).unwrap();
     listen(line.as_mut(), &rung).unwrap()
 }
 
@@ -101,10 +101,10 @@ fn clauses_come_in_order_and_a_cancelled_utterance_never_speaks() {
     let (wake, rung) = bell();
     let mut line = engines().synthesizer(&voice("joe"), wake).unwrap();
     let id = |utterance, index| ClauseId { utterance, index };
-    line.say(id(1, 0), "This will not be heard at all.").unwrap();
-    line.say(id(1, 1), "Nor will this.").unwrap();
-    line.say(id(2, 0), "Yes.").unwrap();
-    line.say(id(2, 1), "").unwrap();
+    line.say(id(1, 0), "This will not be heard at all.", Due::Idle).unwrap();
+    line.say(id(1, 1), "Nor will this.", Due::Idle).unwrap();
+    line.say(id(2, 0), "Yes.", Due::Idle).unwrap();
+    line.say(id(2, 1), "", Due::Idle).unwrap();
     line.cancel(1);
     let mut pool = FramePool::new(2);
     let mut ends = Vec::new();
@@ -124,7 +124,7 @@ fn clauses_come_in_order_and_a_cancelled_utterance_never_speaks() {
 fn nothing_is_lost_when_the_pool_is_empty() {
     let (wake, rung) = bell();
     let mut line = engines().synthesizer(&voice("joe"), wake).unwrap();
-    line.say(ClauseId { utterance: 1, index: 0 }, "Yes.").unwrap();
+    line.say(ClauseId { utterance: 1, index: 0 }, "Yes.", Due::Idle).unwrap();
     while !line.ready() {
         rung.recv_timeout(PATIENCE).expect("the voice answers");
     }
@@ -141,10 +141,10 @@ fn a_reset_cancels_what_was_asked() {
     let (wake, rung) = bell();
     let mut line = engines().recognizer(&language("en"), wake).unwrap();
     frames(&recording("phone.af_bella.wav")).iter().for_each(|frame| line.push(frame).unwrap());
-    line.recognize(Job(1)).unwrap();
+    line.recognize(Job(1), Due::Idle).unwrap();
     line.reset(0);
     frames(&recording("hours_sat.am_michael.wav")).iter().for_each(|frame| line.push(frame).unwrap());
-    line.recognize(Job(2)).unwrap();
+    line.recognize(Job(2), Due::Idle).unwrap();
     rung.recv_timeout(PATIENCE).expect("the recognizer answers");
     let heard = line.poll().unwrap();
     assert_eq!(heard.job, Job(2));
@@ -169,9 +169,9 @@ fn prepared_sentences_are_ready_at_once_and_survive_a_restart() {
     assert_eq!((first.spoken, first.found), (2, 0));
     let (wake, rung) = bell();
     let mut line = engines.synthesizer(&voice("joe"), wake).unwrap();
-    line.say(ClauseId { utterance: 1, index: 0 }, &sentences[0]).unwrap();
+    line.say(ClauseId { utterance: 1, index: 0 }, &sentences[0], Due::Idle).unwrap();
     assert!(line.ready(), "a clip needs no engine");
-    line.say(ClauseId { utterance: 1, index: 1 }, "Thank you, Anna.").unwrap();
+    line.say(ClauseId { utterance: 1, index: 1 }, "Thank you, Anna.", Due::Idle).unwrap();
     listen(line.as_mut(), &rung).unwrap();
     listen(line.as_mut(), &rung).unwrap();
     drop((line, engines));
@@ -188,7 +188,7 @@ fn finished_callers_sound_finished() {
     let mut score = |audio: &[i16]| {
         line.reset();
         frames(audio).iter().for_each(|frame| line.push(frame));
-        line.score(Job(9)).unwrap();
+        line.score(Job(9), Due::Idle).unwrap();
         rung.recv_timeout(PATIENCE).expect("the turn detector answers");
         line.poll().unwrap().finished
     };

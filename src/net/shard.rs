@@ -18,9 +18,11 @@ use tracing::error;
 use self::batch::Batch;
 pub(super) use self::batch::stamp;
 use self::lateness::Lateness;
+pub(crate) use self::priority::raise as raise_priority;
 use crate::call::driver::{Driver, Wire};
 use crate::clock;
 use crate::net::ports::Pair;
+use crate::strain::SharedStrain;
 
 /// New calls that wait for the shard; one more is refused.
 const QUEUE: usize = 64;
@@ -56,10 +58,10 @@ impl Drop for Bell {
 }
 
 impl Shard {
-    pub fn spawn(number: usize) -> std::io::Result<Self> {
+    pub fn spawn(number: usize, strain: SharedStrain) -> std::io::Result<Self> {
         let (inbox, queue) = sync_channel(QUEUE);
         let poked = Arc::new(AtomicBool::new(false));
-        let mut home = Residents::new(Arc::clone(&poked));
+        let mut home = Residents::new(Arc::clone(&poked), strain);
         let body = move || {
             priority::raise();
             home.run(&queue);
@@ -137,14 +139,14 @@ struct Residents {
 }
 
 impl Residents {
-    fn new(poked: Arc<AtomicBool>) -> Self {
+    fn new(poked: Arc<AtomicBool>, strain: SharedStrain) -> Self {
         Self {
             wheel: Wheel::new(clock::now()),
             places: vec![],
             vacant: vec![],
             ended: vec![],
             poked,
-            lateness: Lateness::default(),
+            lateness: Lateness::new(strain),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{Language, VoiceName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use whisper_rs::WhisperContext;
 
 const RUNTIME: &str = "runtime/libonnxruntime.so.1.32.0";
@@ -58,6 +59,12 @@ impl Loaded {
         let recognizers = self.moonshine.iter().chain(&self.whisper).map(RecognizerCrew::slots);
         let voices = self.voices.values().map(|voice| voice.crew.slots());
         recognizers.chain(voices).chain([self.turn.slots()])
+    }
+
+    pub(super) fn due_since(&self) -> Option<Instant> {
+        let recognizers = self.moonshine.iter().chain(&self.whisper).filter_map(|crew| crew.queue.due_since());
+        let voices = self.voices.values().filter_map(|voice| voice.crew.queue.due_since());
+        recognizers.chain(voices).chain(self.turn.queue.due_since()).min()
     }
 }
 

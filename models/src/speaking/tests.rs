@@ -37,12 +37,12 @@ impl Bench {
         let wake: Wake = Arc::new(move || {
             let _ = ring.try_send(());
         });
-        let line = EngineSynthesizer::new(crew.line().unwrap(), Arc::from("v"), Arc::clone(&clips), wake);
+        let line = EngineSynthesizer::new(crew.line(), Arc::from("v"), Arc::clone(&clips), wake);
         Self { _crew: crew, line, rung, clips }
     }
 
     fn say(&mut self, utterance: u64, index: u16, text: &str) {
-        self.line.say(ClauseId { utterance, index }, text).unwrap();
+        self.line.say(ClauseId { utterance, index }, text, Due::Idle).unwrap();
     }
 
     /// What comes until nothing is left: frames by their first and last sample, ends and failures by clause.
@@ -96,12 +96,24 @@ fn a_clip_speaks_without_the_engine() {
 }
 
 #[test]
+fn a_line_without_an_engine_speaks_clips_only() {
+    let mut bench = Bench::new();
+    bench.clips.keep(ClipKey::new("v", "hello"), Arc::from([9i16; 320]));
+    let (clips, wake) = (Arc::clone(&bench.clips), Arc::clone(&bench.line.wake));
+    bench.line = EngineSynthesizer::new(None, Arc::from("v"), clips, wake);
+    let id = ClauseId { utterance: 1, index: 0 };
+    assert_eq!(bench.line.say(id, "a", Due::Idle), Err(SynthesizerError::Engine));
+    bench.say(1, 0, "hello");
+    assert_eq!(bench.listen(), ["9 9", "end 1.0"]);
+}
+
+#[test]
 fn limits_are_kept_and_cancel_makes_room() {
     let mut bench = Bench::new();
     let id = ClauseId { utterance: 2, index: 0 };
-    assert_eq!(bench.line.say(id, &"x".repeat(CLAUSE_CHARS_MAX + 1)), Err(SynthesizerError::TooLong));
+    assert_eq!(bench.line.say(id, &"x".repeat(CLAUSE_CHARS_MAX + 1), Due::Idle), Err(SynthesizerError::TooLong));
     (0..8).for_each(|index| bench.say(1, index, "a"));
-    assert_eq!(bench.line.say(id, "b"), Err(SynthesizerError::Full));
+    assert_eq!(bench.line.say(id, "b", Due::Idle), Err(SynthesizerError::Full));
     bench.line.cancel(1);
     bench.say(2, 0, "bb");
     assert_eq!(bench.listen(), ["2 2", "2 0", "end 2.0"]);

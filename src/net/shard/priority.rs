@@ -13,7 +13,7 @@ const NICE: u8 = 75;
 
 /// Real time, or else niceness, or else nothing: without the right to it (CAP_SYS_NICE, or a limit on `rtprio`)
 /// calls are served all the same, only less evenly on a busy machine.
-pub(super) fn raise() {
+pub(crate) fn raise() {
     let set = |priority: u8, policy| {
         let priority = priority.try_into().map(ThreadPriority::Crossplatform).ok();
         priority.is_some_and(|p| set_thread_priority_and_policy(thread_native_id(), p, policy).is_ok())
