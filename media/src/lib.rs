@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use std::time::Instant;
-//! use media::{Digit, FramePool, Leg, playout::{PLAYOUT_FRAMES, Playout}, wheel::Wheel};
+//! use media::{Digit, FramePool, Leg, playout::{PLAYOUT_FRAMES, PLAYOUT_KEPT, Playout}, wheel::Wheel};
 //!
 //! /// Every datagram, as it comes.
 //! fn received(leg: &mut Leg, now: Instant, from: std::net::SocketAddr, datagram: &mut [u8]) {
@@ -40,7 +40,7 @@
 //!
 //! // Frames may be in the playout queue, one each in the hands of tick, recognizer and ducking, and two with
 //! // the leg, which remembers what it heard.
-//! let pool = FramePool::new(PLAYOUT_FRAMES + 4 + media::leg::FRAMES_KEPT);
+//! let pool = FramePool::new(PLAYOUT_FRAMES + PLAYOUT_KEPT + 4 + media::leg::FRAMES_KEPT);
 //! # let _ = (received, tick, pool);
 //! ```
 //!

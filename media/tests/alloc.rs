@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::leg::FRAMES_KEPT;
-use media::playout::{PLAYOUT_FRAMES, Playout};
+use media::playout::{PLAYOUT_FRAMES, PLAYOUT_KEPT, Playout};
 use media::rtp::Header;
 use media::{Codec, FramePool, Leg, LegConfig};
 
@@ -23,7 +23,7 @@ fn ten_minutes_of_frames_come_from_the_same_slots() {
     let receive = vec![(8, Codec::Pcma)];
     let config = LegConfig { codec: Codec::Pcma, payload_type: 8, receive, ..LegConfig::new(remote) };
     let mut leg = Leg::new(start, config);
-    let mut pool = FramePool::new(PLAYOUT_FRAMES + 2 + FRAMES_KEPT);
+    let mut pool = FramePool::new(PLAYOUT_FRAMES + PLAYOUT_KEPT + 2 + FRAMES_KEPT);
     let mut playout = Playout::new();
     let mut places = BTreeSet::new();
     let (mut packet, mut out) = ([0xD5; 172], [0; 1_500]);

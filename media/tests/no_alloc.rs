@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::leg::{DATAGRAM_MAX, FRAMES_KEPT};
-use media::playout::{PLAYOUT_FRAMES, Playout};
+use media::playout::{PLAYOUT_FRAMES, PLAYOUT_KEPT, Playout};
 use media::secure::{Keys, Security, Suite};
 use media::{Codec, FramePool, Leg, LegConfig, MediaTime};
 
@@ -31,7 +31,7 @@ impl End {
             leg: Leg::new(now, config),
             playout: Playout::new(),
             heard: FramePool::new(2 + FRAMES_KEPT),
-            spoken: FramePool::new(PLAYOUT_FRAMES + 2),
+            spoken: FramePool::new(PLAYOUT_FRAMES + PLAYOUT_KEPT + 2),
             out: [0; DATAGRAM_MAX],
         }
     }
