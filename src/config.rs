@@ -1,7 +1,7 @@
 //! TOML and environment to a `Config`. An unknown key or an impossible pair fails here, at start,
 //! with the key, the line and what is allowed; nothing later re-checks. It never opens a socket.
 
-mod check;
+pub(crate) mod check;
 mod route;
 mod rtp;
 mod sip;
@@ -22,6 +22,9 @@ pub use trunk::{Password, PasswordError, Register, Trunk};
 pub use values::{Network, Pattern, Prefix, Server, is_number};
 
 use check::{Problem, wrong};
+
+/// Nobody waits for an answer for longer.
+const TURN_LATE_MS_MAX: u32 = 10_000;
 
 /// Environment overrides start with this: `DAUYS__SIP__BIND=0.0.0.0:5060` sets `[sip] bind`.
 pub const ENV_PREFIX: &str = "DAUYS__";
@@ -87,6 +90,21 @@ pub struct Calls {
     pub duration_s_max: u32,
     /// Caller silence after which the agent asks again.
     pub silence_ms: u32,
+    /// One turn in ten answered later than its silence asked for, by more than this: no further call. 0: never so.
+    pub turn_late_ms_max: u32,
+    /// What a call gets for which there is no room.
+    pub busy: Busy,
+}
+
+/// How a call is turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Busy {
+    /// 503 with Retry-After: a carrier then tries another of its customer's machines.
+    #[serde(rename = "503")]
+    Status,
+    /// Answered, told the agent's `[busy] say`, and hung up on.
+    #[serde(rename = "clip")]
+    Clip,
 }
 
 /// When a caller's turn is over, as silence after the last speech (see docs/turns.md).
@@ -99,8 +117,12 @@ pub struct Turn {
     pub unfinished_ms: u32,
     /// Caller speech over the agent: duck after this long ...
     pub duck_ms: u32,
-    /// ... and stop after this long.
+    /// ... hold, ready to go on, after this long ...
+    pub hold_ms: u32,
+    /// ... and stop after this long, whatever is said.
     pub interrupt_ms: u32,
+    /// Nothing of the answer is to be heard this long after the commit: "One moment, please." 0: never.
+    pub filler_ms: u32,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -150,6 +172,8 @@ pub struct Llm {
     /// The endpoint is not this machine. Callers' words then leave it, in calls that granted a transcript.
     #[serde(default)]
     pub remote: bool,
+    /// Let it read the conversation while the caller speaks; default: where it is this machine.
+    pub warm: Option<bool>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -173,12 +197,21 @@ impl Default for Http {
 }
 impl Default for Calls {
     fn default() -> Self {
-        Self { max: 50, duration_s_max: 1800, silence_ms: 7000 }
+        Self { max: 50, duration_s_max: 1800, silence_ms: 7000, turn_late_ms_max: 300, busy: Busy::Status }
     }
 }
 impl Default for Turn {
     fn default() -> Self {
-        Self { draft_ms: 80, finished_ms: 200, unsure_ms: 450, unfinished_ms: 900, duck_ms: 60, interrupt_ms: 500 }
+        Self {
+            draft_ms: 80,
+            finished_ms: 200,
+            unsure_ms: 450,
+            unfinished_ms: 1200,
+            duck_ms: 40,
+            hold_ms: 60,
+            interrupt_ms: 700,
+            filler_ms: 700,
+        }
     }
 }
 impl Default for Vad {
@@ -281,6 +314,10 @@ impl Config {
         if self.calls.silence_ms < 1000 {
             return wrong("calls", "silence_ms", format!("is {}; it takes 1000 or more", self.calls.silence_ms));
         }
+        if self.calls.turn_late_ms_max > TURN_LATE_MS_MAX {
+            let problem = format!("is {}; it takes 0 to {TURN_LATE_MS_MAX}", self.calls.turn_late_ms_max);
+            return wrong("calls", "turn_late_ms_max", problem);
+        }
         if self.calls.duration_s_max < 10 {
             return wrong("calls", "duration_s_max", format!("is {}; it takes 10 or more", self.calls.duration_s_max));
         }
@@ -291,8 +328,11 @@ impl Config {
         if !(t.draft_ms <= t.finished_ms && t.finished_ms <= t.unsure_ms && t.unsure_ms <= t.unfinished_ms) {
             return wrong("turn", "turn", "needs draft_ms <= finished_ms <= unsure_ms <= unfinished_ms");
         }
-        if t.duck_ms > t.interrupt_ms {
-            return wrong("turn", "duck_ms", "must not be above interrupt_ms");
+        if !(t.duck_ms <= t.hold_ms && t.hold_ms <= t.interrupt_ms) {
+            return wrong("turn", "turn", "needs duck_ms <= hold_ms <= interrupt_ms");
+        }
+        if t.filler_ms != 0 && t.filler_ms < 300 {
+            return wrong("turn", "filler_ms", format!("is {}; it takes 300 or more, or 0 for never", t.filler_ms));
         }
         if self.llm.as_ref().is_some_and(|l| !l.remote && !is_local(&l.url)) {
             return wrong(

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::mpsc;
-use tracing::warn;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, warn};
 
 use crate::call::PromptLine;
-use crate::call::driver::{Think, Thought};
+use crate::call::driver::{Think, Thought, Warm};
 use crate::config::Llm;
 
 /// Clauses between the model and the synthesizer; when full, the model's stream waits.
 const CLAUSES: usize = 8;
 /// An answer on the phone is short; what comes after is dropped.
 const CHARS_MAX: usize = 600;
+/// The same, in the model's own measure.
+const TOKENS_MAX: u32 = 160;
 /// One event of the stream; a longer one is not from a sane server.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
 
@@ -55,18 +57,45 @@ struct Delta {
     content: Option<String>,
 }
 
+/// What a request needs, apart from its words.
+#[derive(Clone)]
+struct Endpoint {
+    client: reqwest::Client,
+    url: String,
+    model: String,
+    key: Option<String>,
+}
+
+impl Endpoint {
+    fn new(config: &Llm) -> Result<Self, LlmError> {
+        let key = match &config.key_env {
+            Some(name) => Some(std::env::var(name).map_err(|_| LlmError::NoKey(name.clone()))?),
+            None => None,
+        };
+        let client = reqwest::Client::builder().timeout(Duration::from_millis(config.timeout_ms.into())).build()?;
+        let url = format!("{}/chat/completions", config.url.trim_end_matches('/'));
+        Ok(Self { client, url, model: config.model.clone(), key })
+    }
+
+    /// An answer of at most so many tokens. Only keys that every OpenAI-compatible server knows: some refuse others.
+    fn request(&self, prompt: &[PromptLine], tokens_max: u32) -> reqwest::RequestBuilder {
+        let messages: Vec<_> = prompt.iter().map(|l| json!({ "role": l.role, "content": l.text })).collect();
+        let body = json!({ "model": self.model, "messages": messages, "stream": true, "max_tokens": tokens_max });
+        let request = self.client.post(&self.url).json(&body);
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+}
+
 /// Makes the function that calls use to think. Must be called on the runtime that will do the waiting.
 pub fn think(config: &Llm) -> Result<Think, LlmError> {
-    let key = match &config.key_env {
-        Some(name) => Some(std::env::var(name).map_err(|_| LlmError::NoKey(name.clone()))?),
-        None => None,
-    };
-    let client = reqwest::Client::builder().timeout(Duration::from_millis(config.timeout_ms.into())).build()?;
     let runtime = tokio::runtime::Handle::current();
-    let config = config.clone();
+    let endpoint = Endpoint::new(config)?;
     Ok(std::sync::Arc::new(move |utterance, prompt| {
         let (clauses, queue) = mpsc::channel(CLAUSES);
-        let request = request(&client, &config, key.as_deref(), &prompt);
+        let request = endpoint.request(&prompt, TOKENS_MAX);
         runtime.spawn(async move {
             let streamed = tokio::select! {
                 streamed = stream(request, utterance, &clauses) => streamed,
@@ -87,20 +116,29 @@ pub fn think(config: &Llm) -> Result<Think, LlmError> {
     }))
 }
 
-fn request(
-    client: &reqwest::Client,
-    config: &Llm,
-    key: Option<&str>,
-    prompt: &[PromptLine],
-) -> reqwest::RequestBuilder {
-    let messages: Vec<_> = prompt.iter().map(|l| json!({ "role": l.role, "content": l.text })).collect();
-    let url = format!("{}/chat/completions", config.url.trim_end_matches('/'));
-    let body = json!({ "model": config.model, "messages": messages, "stream": true, "max_tokens": 160 });
-    let request = client.post(url).json(&body);
-    match key {
-        Some(key) => request.bearer_auth(key),
-        None => request,
-    }
+/// Makes the function that lets the model read a prompt ahead: servers keep what they have read, and the question that
+/// follows begins with the same lines. One token is asked for, and thrown away.
+pub fn warm(config: &Llm) -> Result<Warm, LlmError> {
+    let runtime = tokio::runtime::Handle::current();
+    let endpoint = Endpoint::new(config)?;
+    Ok(std::sync::Arc::new(move |prompt| {
+        let (wanted, mut unwanted) = oneshot::channel();
+        let request = endpoint.request(&prompt, 1);
+        runtime.spawn(async move {
+            let read = async {
+                let mut response = request.send().await?.error_for_status()?;
+                while response.chunk().await?.is_some() {}
+                Ok::<(), reqwest::Error>(())
+            };
+            tokio::select! {
+                read = read => if let Err(error) = read {
+                    debug!(error = %error.without_url(), "the language model could not read ahead");
+                },
+                _ = &mut unwanted => {}
+            }
+        });
+        wanted
+    }))
 }
 
 async fn stream(
@@ -216,5 +254,66 @@ mod tests {
         assert_eq!(text("data: [DONE]\n"), Ok(None));
         assert_eq!(text("data: {\"choices\":[]}\n"), Ok(None));
         assert!(text("data: <html>\n").is_err());
+    }
+
+    async fn config(listener: &tokio::net::TcpListener) -> Llm {
+        let url = format!("http://{}/v1", listener.local_addr().expect("bound"));
+        Llm { url, model: "small".into(), key_env: None, timeout_ms: 4000, remote: false, warm: None }
+    }
+
+    fn prompt(lines: &[(&'static str, &str)]) -> Vec<PromptLine> {
+        lines.iter().map(|(role, text)| PromptLine { role, text: (*text).to_owned() }).collect()
+    }
+
+    /// Servers keep what they have read by its beginning: what is read ahead has to be the beginning of what is asked.
+    #[tokio::test]
+    async fn what_is_read_ahead_is_the_beginning_of_what_is_asked() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let config = config(&listener).await;
+        let (told, mut asked) = mpsc::channel(4);
+        let answer = move |axum::Json(body): axum::Json<serde_json::Value>| {
+            let told = told.clone();
+            async move {
+                let _ = told.send(body).await;
+                "data: {\"choices\":[{\"delta\":{\"content\":\"We do. \"}}]}\n\ndata: [DONE]\n\n"
+            }
+        };
+        let router = axum::Router::new().route("/v1/chat/completions", axum::routing::post(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let (think, warm) = (think(&config).expect("a client"), warm(&config).expect("a client"));
+
+        let so_far = prompt(&[("system", "You answer the telephone."), ("assistant", "How can I help you?")]);
+        let mut question = so_far.clone();
+        question.extend(prompt(&[("user", "Do you fix cars?")]));
+        let wanted = warm(so_far);
+        let first = asked.recv().await.expect("it reads ahead");
+        let mut thoughts = think(7, question);
+        let second = asked.recv().await.expect("it is asked");
+        assert!(matches!(thoughts.recv().await, Some(Thought::Clause { utterance: 7, text }) if text == "We do."));
+        assert!(matches!(thoughts.recv().await, Some(Thought::End { utterance: 7 })));
+        drop(wanted);
+
+        let messages = |body: &serde_json::Value| body["messages"].as_array().expect("messages").clone();
+        assert_eq!(messages(&first)[..], messages(&second)[..2]);
+        assert_eq!((&first["max_tokens"], &second["max_tokens"]), (&json!(1), &json!(160)));
+        // Nothing but what every such server knows: some refuse other keys.
+        for body in [&first, &second] {
+            let keys: Vec<&String> = body.as_object().expect("an object").keys().collect();
+            assert_eq!(keys, ["max_tokens", "messages", "model", "stream"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_ahead_is_broken_off_when_it_is_not_wanted() {
+        use tokio::io::AsyncReadExt as _;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let warm = warm(&config(&listener).await).expect("a client");
+        let wanted = warm(prompt(&[("system", "You answer the telephone.")]));
+        let (mut connection, _) = listener.accept().await.expect("it connects");
+        let mut bytes = vec![0; 4096];
+        assert!(connection.read(&mut bytes).await.expect("it asks") > 0);
+        drop(wanted);
+        // Only whoever hangs up gives an end.
+        while connection.read(&mut bytes).await.expect("a close") > 0 {}
     }
 }

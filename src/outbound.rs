@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::call::CallId;
+use crate::call::{CallId, MachineAction};
 /// What may be dialled.
 pub use crate::config::is_number;
 
@@ -24,6 +24,8 @@ pub struct Order {
     pub agent: Option<String>,
     /// How long it may ring, in seconds.
     pub ring_s: u32,
+    /// What is done if a machine answers.
+    pub machine: MachineAction,
     /// Told once: the call's id as soon as it is under way, or why it is not.
     pub reply: oneshot::Sender<Result<CallId, OrderRefused>>,
 }
@@ -43,6 +45,8 @@ pub enum OrderRefused {
     NoTrunk,
     #[error("there is no such agent; [[agent]] lists them")]
     NoAgent,
+    #[error("the agent's file has no [voicemail]; write one, or let `machine` be \"hang_up\" or \"talk\"")]
+    NoMessage,
     #[error("the trunk may not call this number; `allow_out` of its [[trunk]] says which it may")]
     NotAllowed,
     #[error("the trunk makes as many calls as it may; try again in {} s", retry_after.as_secs())]

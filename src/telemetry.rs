@@ -1,6 +1,7 @@
 //! Logs and metrics. Private data has a type that prints nothing; metric labels are closed sets.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -21,6 +22,8 @@ impl<T: AsRef<str> + ?Sized> fmt::Debug for Pii<'_, T> {
 
 /// Upper bounds of the latency histograms, in seconds.
 const TURN_BUCKETS_S: [f64; 12] = [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.5, 5.0];
+/// Most turns are in time: the steps lie where trouble begins.
+const LATENESS_BUCKETS_S: [f64; 10] = [0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0];
 const JITTER_BUCKETS_S: [f64; 8] = [0.001, 0.003, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16];
 const MOS_BUCKETS: [f64; 9] = [1.5, 2.0, 2.5, 3.0, 3.4, 3.6, 4.0, 4.2, 4.5];
 const LOSS_BUCKETS: [f64; 8] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
@@ -40,19 +43,27 @@ pub fn init_logs() {
 
 /// The process-wide recorder behind `/metrics`.
 pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
+    // Tests start several gateways in one process; the first recorder serves them all.
+    static FIRST: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*first {
+        return Ok(handle.clone());
+    }
     let seconds = Matcher::Suffix("_seconds".into());
     let full = |name: &str| Matcher::Full(name.into());
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(seconds, &TURN_BUCKETS_S)?
+        .set_buckets_for_metric(full("dauys_turn_lateness_seconds"), &LATENESS_BUCKETS_S)?
+        .set_buckets_for_metric(full("dauys_engine_wait_seconds"), &LATENESS_BUCKETS_S)?
         .set_buckets_for_metric(full("dauys_call_jitter_seconds"), &JITTER_BUCKETS_S)?
         .set_buckets_for_metric(full("dauys_call_mos"), &MOS_BUCKETS)?
         .set_buckets_for_metric(full("dauys_call_loss_ratio"), &LOSS_BUCKETS)?
         .build_recorder();
     let handle = recorder.handle();
-    // Tests start several gateways in one process; the first recorder serves them all.
+    // Whoever embeds the gateway may have one of their own; theirs then has the figures.
     let _ = metrics::set_global_recorder(recorder);
     describe();
-    Ok(handle)
+    Ok(first.insert(handle).clone())
 }
 
 fn describe() {
@@ -62,8 +73,12 @@ fn describe() {
     describe_counter!("dauys_calls_refused_total", "Calls refused before an answer, by reason");
     describe_counter!("dauys_calls_failed_total", "Calls ended by a mistake in the gateway's own code");
     describe_histogram!("dauys_turn_seconds", "Caller's last speech to the agent's first frame");
+    describe_histogram!("dauys_turn_lateness_seconds", "How much later a turn was answered than its silence asked for");
+    describe_histogram!("dauys_engine_wait_seconds", "Asked of an engine to its first answer, by engine");
+    describe_gauge!("dauys_strained", "1 while calls are refused because those in progress are answered late");
     describe_histogram!("dauys_recognition_seconds", "Recognition asked to text received");
     describe_counter!("dauys_turns_total", "Turns committed, by judgement");
+    describe_counter!("dauys_barge_ins_total", "Times the caller spoke over the agent, by what the agent did");
     describe_counter!("dauys_ticks_late_total", "Media ticks that ran more than 10 ms late");
     describe_histogram!(
         "dauys_call_mos",

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use media::MediaTime;
-use models::{ClauseId, Job};
+use models::{ClauseId, Due, Job};
 
+use crate::call::answering::AnsweredBy;
 use crate::call::timing::TurnRecord;
+use crate::dialogue::Done;
 
 /// Random, so that it says nothing about the caller. Shown as sixteen hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ impl fmt::Display for CallId {
 pub struct Sounding {
     pub clause: ClauseId,
     pub played_ms: u32,
+    /// Of the whole clause, once it is made.
+    pub length_ms: Option<u32>,
 }
 
 /// What happened. No Debug: it holds words.
@@ -40,7 +44,13 @@ pub enum Action {
     Frame {
         at: MediaTime,
         speech: f32,
+        /// How loud it is.
+        dbfs: f32,
         sounding: Option<Sounding>,
+    },
+    /// The frame that comes next is one pure tone. Told only where a machine may have answered.
+    Beep {
+        hz: u16,
     },
     Heard {
         job: Job,
@@ -90,8 +100,17 @@ pub enum Action {
 /// What the call wants done. No Debug: it holds words.
 #[derive(Clone, PartialEq)]
 pub enum Effect {
-    Recognize(Job),
-    Score(Job),
+    /// `Due::Maybe`: the words so far, of somebody who still speaks.
+    Recognize {
+        job: Job,
+        due: Due,
+    },
+    Score {
+        job: Job,
+        due: Due,
+    },
+    /// Nobody waits for the text and score of this job any more; the audio stays.
+    GiveUp(Job),
     /// Drop the utterance's audio but for the last part; with 0 the turn detector's as well.
     ForgetAudio {
         keep_ms: u32,
@@ -100,6 +119,7 @@ pub enum Effect {
     Say {
         clause: ClauseId,
         text: String,
+        due: Due,
     },
     /// Let this utterance go out.
     Release {
@@ -112,12 +132,26 @@ pub enum Effect {
     /// Stop what is going out, now.
     StopPlayout,
     Duck(bool),
+    /// Fall silent now and keep what is left to say ...
+    HoldPlayout,
+    /// ... and go on where the word began that was cut.
+    ResumePlayout,
+    /// The caller spoke over the agent, who let them or, false, went on.
+    BargedIn {
+        yielded: bool,
+    },
     /// Ask the language model.
     Think {
         utterance: u64,
         prompt: Vec<PromptLine>,
     },
     StopThinking,
+    /// Let the language model read so far: the caller speaks, and it may be asked next.
+    Warm(Vec<PromptLine>),
+    /// Who answered a call of ours.
+    AnsweredBy(AnsweredBy),
+    /// A form was completed, in a turn that counts.
+    Outcome(Done),
     /// Keep a line, if a permit can be had.
     Remember(Line),
     /// Destroy what was kept of this call.
@@ -178,12 +212,20 @@ pub enum EndCause {
     /// The conversation came to its end.
     Completed,
     CallerHungUp,
+    /// There was no room for it; the caller was told so.
+    TurnedAway,
     /// The caller gave up before the answer.
     Cancelled,
     /// A person took over.
     Transferred,
     /// Nobody spoke for too long.
     Silence,
+    /// There was nothing but noise, or music.
+    Noise,
+    /// The caller was not understood, and wanted no person.
+    NotUnderstood,
+    /// A machine answered a call of ours.
+    Machine,
     DurationMax,
     /// No media and no signalling any more.
     Lost,
@@ -195,10 +237,14 @@ impl EndCause {
     pub fn word(self) -> &'static str {
         match self {
             Self::Completed => "completed",
+            Self::TurnedAway => "turned_away",
             Self::CallerHungUp => "caller_hung_up",
             Self::Cancelled => "cancelled",
             Self::Transferred => "transferred",
             Self::Silence => "silence",
+            Self::Noise => "noise",
+            Self::NotUnderstood => "not_understood",
+            Self::Machine => "machine",
             Self::DurationMax => "duration_max",
             Self::Lost => "lost",
             Self::Shutdown => "shutdown",

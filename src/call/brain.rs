@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::call::action::EndCause;
+use crate::call::endpointing::Slot;
 use crate::dialogue::consent::{ConsentAnswer, consent_answer};
-use crate::dialogue::{Agent, Dialogue, Expects, Input, Reply, Then};
+use crate::dialogue::{Agent, Dialogue, Done, Ending, Expects, Input, Outcome, Reply, Then, Waits};
 use crate::privacy::{Asked, Refusal};
 
 /// What the caller decided about the transcript in this turn.
@@ -26,6 +28,13 @@ pub struct Answer {
     pub covered: bool,
     /// True for "mm-hm": nothing to answer, go on.
     pub backchannel: bool,
+    /// Why the call ends, if this answer ends it.
+    pub end: EndCause,
+    /// A form that this turn completes.
+    pub done: Option<Done>,
+    /// The words were a request or an answer that makes sense here.
+    pub understood: bool,
+    pub slot: Slot,
 }
 
 #[derive(Clone)]
@@ -56,6 +65,11 @@ impl Brain {
         (Answer::say(clauses, Expects::YesNo), question)
     }
 
+    /// What is said to a caller for whom there is no room.
+    pub fn turn_away(&self) -> Answer {
+        Answer { then: Then::Hangup, ..Answer::say(self.agent.busy(), Expects::default()) }
+    }
+
     /// What kind of answer the caller was asked for.
     pub fn expects(&self) -> Expects {
         match self.phase {
@@ -64,8 +78,30 @@ impl Brain {
         }
     }
 
+    /// Says no more than that somebody listens: "mm-hm", "okay", "um". Where a question was asked it may be an answer.
+    pub fn is_nod(&self, text: &str) -> bool {
+        self.agent.is_nod(text)
+    }
+
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
     pub fn asks_consent(&self) -> bool {
         matches!(self.phase, Phase::Consent { .. })
+    }
+
+    /// How these words would end a turn.
+    pub fn ending(&self, text: &str) -> Ending {
+        self.dialogue.ending(text)
+    }
+
+    /// How long to wait for more of what is asked for now.
+    pub fn waits(&self) -> Waits {
+        match self.phase {
+            Phase::Consent { .. } => Waits::default(),
+            Phase::Talking => self.dialogue.waits(),
+        }
     }
 
     pub fn system_prompt(&self) -> String {
@@ -92,7 +128,21 @@ impl Brain {
             },
             Input::Digit(_) => self.key_for_business(input).unwrap_or_else(|| self.unclear(None, asked_again)),
             Input::Unclear => self.unclear(None, asked_again),
+            Input::Noise | Input::NoiseForever => self.noise(input),
         }
+    }
+
+    /// The question stays open: it may be answered by key.
+    fn noise(&mut self, input: Input<'_>) -> Answer {
+        let mut answer = Answer::from(self.dialogue.hear(input));
+        if answer.then == Then::Listen {
+            answer.clauses.extend(self.agent.consent_question());
+            answer.expects = Expects::YesNo;
+        } else {
+            self.phase = Phase::Talking;
+            answer.decision = Some(Decision::Refuse(Refusal::Unclear));
+        }
+        answer
     }
 
     /// A person can be asked for at any time; who does has not agreed to anything.
@@ -137,7 +187,7 @@ impl Brain {
             return self.refused(Refusal::Unclear);
         }
         self.phase = Phase::Consent { asked_again: true };
-        Answer::say(self.agent.consent_question(), Expects::YesNo)
+        Answer { understood: false, ..Answer::say(self.agent.consent_question(), Expects::YesNo) }
     }
 
     /// Nobody took the caller over.
@@ -151,21 +201,49 @@ impl Brain {
     }
 
     fn talk(&mut self, input: Input<'_>) -> Answer {
+        let asked = self.dialogue.expects();
         let reply = self.dialogue.hear(input);
         let withdraw = reply.intent == "withdraw";
-        let mut answer = Answer::from(reply);
+        let slot = slot(asked, &reply);
+        let mut answer = Answer { slot, ..Answer::from(reply) };
         answer.decision = withdraw.then_some(Decision::Withdraw);
         answer
     }
 }
 
 /// Intents that do not show that the caller has moved on from the question.
-const NOT_BUSINESS: [&str; 8] =
-    ["repeat", "interrupt", "withdraw", "backchannel", "fallback", "affirm", "deny", "unclear"];
+const NOT_BUSINESS: [&str; 9] =
+    ["repeat", "interrupt", "withdraw", "backchannel", "fallback", "affirm", "deny", "unclear", "give_up"];
+
+/// What a reply made of the slot that was asked for.
+fn slot(asked: Expects, reply: &Reply) -> Slot {
+    let is_slot = matches!(asked, Expects::Day | Expects::Time | Expects::Name | Expects::Phone);
+    match reply.intent.as_str() {
+        "slot" if is_slot && reply.expects != asked => Slot::Filled,
+        "slot" | "unclear" if is_slot && reply.expects == asked => Slot::Open,
+        _ => Slot::None,
+    }
+}
 
 impl Answer {
+    /// What was said made sense, be it only "mm-hm".
+    pub fn is_clear(&self) -> bool {
+        self.understood || self.backchannel
+    }
+
     fn say(clauses: Vec<String>, expects: Expects) -> Self {
-        Self { clauses, expects, then: Then::Listen, decision: None, covered: true, backchannel: false }
+        Self {
+            clauses,
+            expects,
+            then: Then::Listen,
+            decision: None,
+            covered: true,
+            backchannel: false,
+            end: EndCause::Completed,
+            done: None,
+            understood: true,
+            slot: Slot::None,
+        }
     }
 }
 
@@ -173,6 +251,15 @@ impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
         Self {
             backchannel: reply.clauses.is_empty(),
+            end: match reply.intent.as_str() {
+                "silence" => EndCause::Silence,
+                "noise" => EndCause::Noise,
+                "give_up" => EndCause::NotUnderstood,
+                _ => EndCause::Completed,
+            },
+            done: reply.outcome.as_ref().map(Outcome::done),
+            understood: reply.covered && !matches!(reply.intent.as_str(), "unclear" | "backchannel"),
+            slot: Slot::None,
             clauses: reply.clauses,
             expects: reply.expects,
             then: reply.then,

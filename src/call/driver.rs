@@ -4,19 +4,24 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use media::playout::{PLAYOUT_FRAMES, Playout};
+use media::playout::{PLAYOUT_FRAMES, PLAYOUT_KEPT, Playout};
 use media::{Digit, FramePool, LegChange, LegConfig, MediaTime};
-use models::{ClauseId, Job, Recognizer, RecognizerError, Spoken, Synthesizer, SynthesizerError, TurnDetector, Vad};
-use tokio::sync::mpsc;
+use models::{
+    ClauseId, Due, Job, Recognizer, RecognizerError, Spoken, Synthesizer, SynthesizerError, TurnDetector, Vad,
+};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::call::media::Media;
 use crate::call::registry::{Registry, Summary};
+use crate::call::tone::pure_tone_hz;
+use crate::call::waits::Waits;
 use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine, Sounding};
 use crate::privacy::Scope;
 use crate::store::TranscriptStore;
+use crate::strain::SharedStrain;
 
 /// Frames kept between synthesizer and wire: enough for a late tick, few enough to fall silent at once.
 const PLAYOUT_AHEAD: usize = 3;
@@ -51,6 +56,9 @@ pub enum Thought {
 /// Starts a thought and gives the queue it arrives on; dropping the queue cancels it.
 pub type Think = Arc<dyn Fn(u64, Vec<PromptLine>) -> mpsc::Receiver<Thought> + Send + Sync>;
 
+/// Lets the language model read a prompt ahead; dropping what it gives cancels it.
+pub type Warm = Arc<dyn Fn(Vec<PromptLine>) -> oneshot::Sender<()> + Send + Sync>;
+
 /// The engines' lines of one call.
 pub struct Lines {
     pub recognizer: Box<dyn Recognizer>,
@@ -63,7 +71,9 @@ pub struct Lines {
 pub struct Surroundings {
     pub store: Arc<dyn TranscriptStore>,
     pub registry: Arc<Registry>,
+    pub strain: SharedStrain,
     pub think: Option<Think>,
+    pub warm: Option<Warm>,
     /// Tells the signalling side; must not block.
     pub signal: Box<dyn Fn(Signal) + Send>,
     /// The call's place among `calls.max`, given back when the call is gone.
@@ -76,6 +86,14 @@ pub trait Wire {
     fn send_rtcp(&self, datagram: &[u8], to: SocketAddr);
 }
 
+/// A clause on its way through the playout.
+struct AtPlayout {
+    clause: ClauseId,
+    /// Frames of it that the synthesizer gave.
+    frames: u32,
+    length_ms: Option<u32>,
+}
+
 pub struct Driver {
     id: CallId,
     call: Call,
@@ -84,6 +102,8 @@ pub struct Driver {
     around: Surroundings,
     inbox: mpsc::Receiver<CallInput>,
     thoughts: Option<mpsc::Receiver<Thought>>,
+    /// One at a time; a thought takes its place.
+    warming: Option<oneshot::Sender<()>>,
     spoken_pool: FramePool,
     playout: Playout<ClauseId>,
     /// The utterance that may go out; drafts wait.
@@ -91,17 +111,20 @@ pub struct Driver {
     /// Clauses at the synthesizer, in its order.
     at_synthesizer: VecDeque<ClauseId>,
     /// Clauses it had no room for yet.
-    unsaid: VecDeque<(ClauseId, String)>,
+    unsaid: VecDeque<(ClauseId, String, Due)>,
     /// Clauses at the playout, and whether the first has begun.
-    sounding: VecDeque<ClauseId>,
+    sounding: VecDeque<AtPlayout>,
     begun: bool,
     /// A recognition the engine had no room for yet.
-    unasked: Option<Job>,
+    unasked: Option<(Job, Due)>,
     /// No utterance has begun.
     waiting: bool,
     /// Frames left in which a key's tone, or its end, is no speech.
     tone_frames: u8,
     lost_lines: u32,
+    waits: Waits,
+    /// As the strain was told last.
+    turn_due: Option<Instant>,
     summary: Summary,
     ended: bool,
 }
@@ -124,7 +147,8 @@ impl Driver {
             around,
             inbox,
             thoughts: None,
-            spoken_pool: FramePool::new(PLAYOUT_FRAMES + 2),
+            warming: None,
+            spoken_pool: FramePool::new(PLAYOUT_FRAMES + PLAYOUT_KEPT + 2),
             playout: Playout::new(),
             released: None,
             at_synthesizer: VecDeque::new(),
@@ -135,6 +159,8 @@ impl Driver {
             waiting: true,
             tone_frames: 0,
             lost_lines: 0,
+            waits: Waits::default(),
+            turn_due: None,
             summary,
             ended: false,
         }
@@ -177,6 +203,7 @@ impl Driver {
     /// An engine has something: do not wait for the tick.
     pub fn engines(&mut self, now: Instant) {
         while let Some(heard) = self.lines.recognizer.poll() {
+            self.waits.heard(now, heard.job);
             let action = match heard.failed {
                 None => Action::Heard { job: heard.job, text: heard.text },
                 Some(_) => Action::NotHeard { job: heard.job },
@@ -184,7 +211,11 @@ impl Driver {
             self.apply(now, action);
         }
         while let Some(scored) = self.lines.turn.poll() {
+            self.waits.scored(now, scored.job);
             self.apply(now, Action::Scored { job: scored.job, finished: scored.finished });
+        }
+        if self.lines.synthesizer.ready() {
+            self.waits.speech_ready(now);
         }
         self.retry(now);
         self.read_thoughts(now);
@@ -239,12 +270,29 @@ impl Driver {
         }
         self.lines.turn.push(&frame);
         let sounding = self.sounding_now();
-        self.apply(now, Action::Frame { at: frame.at(), speech, sounding });
+        let dbfs = media::level::rms_dbfs(frame.samples());
+        if self.call.listens_for_tones()
+            && let Some(hz) = pure_tone_hz(frame.samples())
+        {
+            self.apply(now, Action::Beep { hz });
+        }
+        self.apply(now, Action::Frame { at: frame.at(), speech, dbfs, sounding });
     }
 
-    fn sounding_now(&self) -> Option<Sounding> {
-        let played = self.sounding.front().and_then(|c| self.playout.played(*c))?;
-        Some(Sounding { clause: played.mark, played_ms: u32::try_from(played.ms()).unwrap_or(u32::MAX) })
+    fn sounding_now(&mut self) -> Option<Sounding> {
+        let front = self.sounding.front_mut()?;
+        let played = self.playout.played(front.clause)?;
+        front.length_ms = front.length_ms.or_else(|| self.lines.synthesizer.length_ms(front.clause));
+        let played_ms = u32::try_from(played.ms()).unwrap_or(u32::MAX);
+        Some(Sounding { clause: front.clause, played_ms, length_ms: front.length_ms })
+    }
+
+    /// The clause among those at the playout, where it comes last.
+    fn at_playout(&mut self, clause: ClauseId) -> Option<&mut AtPlayout> {
+        if self.sounding.iter().all(|c| c.clause != clause) {
+            self.sounding.push_back(AtPlayout { clause, frames: 0, length_ms: None });
+        }
+        self.sounding.iter_mut().find(|c| c.clause == clause)
     }
 
     fn speak(&mut self, now: Instant, wire: &dyn Wire) {
@@ -268,8 +316,8 @@ impl Driver {
             match self.lines.synthesizer.poll(MediaTime::default(), &mut self.spoken_pool) {
                 None => return,
                 Some(Spoken::Frame { clause, frame }) => {
-                    if self.sounding.back() != Some(&clause) {
-                        self.sounding.push_back(clause);
+                    if let Some(at_playout) = self.at_playout(clause) {
+                        at_playout.frames += 1;
                     }
                     if self.playout.push(clause, frame).is_err() {
                         return;
@@ -278,8 +326,8 @@ impl Driver {
                 Some(Spoken::End { clause }) => {
                     self.at_synthesizer.retain(|c| *c != clause);
                     // A clause without a sound is played at once.
-                    if !self.sounding.contains(&clause) {
-                        self.sounding.push_back(clause);
+                    if let Some(at_playout) = self.at_playout(clause) {
+                        at_playout.length_ms = Some(at_playout.frames * media::FRAME_MS);
                     }
                     self.playout.end(clause);
                     self.apply(now, Action::ClauseEnded(clause));
@@ -287,8 +335,8 @@ impl Driver {
                 Some(Spoken::Failed { clause, error }) => {
                     warn!(call = %self.id, %error, "a clause could not be spoken");
                     self.at_synthesizer.retain(|c| *c != clause);
-                    self.begun &= self.sounding.front() != Some(&clause);
-                    self.sounding.retain(|c| *c != clause);
+                    self.begun &= self.sounding.front().is_none_or(|c| c.clause != clause);
+                    self.sounding.retain(|c| c.clause != clause);
                     self.apply(now, Action::ClauseFailed(clause));
                 }
             }
@@ -297,13 +345,13 @@ impl Driver {
 
     /// Tells the call what has gone out by now.
     fn played(&mut self, now: Instant) {
-        while let Some(&clause) = self.sounding.front() {
+        while let Some(clause) = self.sounding.front().map(|c| c.clause) {
             let Some(played) = self.playout.played(clause) else { return };
             if !self.begun {
                 self.begun = true;
                 self.apply(now, Action::ClauseStarted(clause));
             }
-            if !played.complete || self.sounding.front() != Some(&clause) {
+            if !played.complete || self.sounding.front().is_none_or(|c| c.clause != clause) {
                 return;
             }
             self.sounding.pop_front();
@@ -322,13 +370,31 @@ impl Driver {
         while let Some(effect) = self.call.poll() {
             self.effect(now, effect);
         }
+        let due = self.call.turn_due();
+        if due != self.turn_due {
+            self.turn_due = due;
+            self.around.strain.get().turn_due(self.id, due);
+        }
     }
 
     fn effect(&mut self, now: Instant, effect: Effect) {
         match effect {
-            Effect::Recognize(job) => self.recognize(now, job),
-            // Without a score the turn goes by text and silence.
-            Effect::Score(job) => drop(self.lines.turn.score(job)),
+            Effect::Recognize { job, due } => {
+                if matches!(due, Due::By(_)) {
+                    self.waits.text_asked(now, job);
+                }
+                self.recognize(now, job, due);
+            }
+            Effect::Score { job, due } => {
+                self.waits.score_asked(now, job);
+                // Without a score the turn goes by text and silence.
+                let _ = self.lines.turn.score(job, due);
+            }
+            Effect::GiveUp(job) => {
+                self.unasked = self.unasked.filter(|(unasked, _)| *unasked != job);
+                self.lines.recognizer.give_up(job);
+                self.lines.turn.give_up(job);
+            }
             Effect::ForgetAudio { keep_ms } => {
                 self.unasked = None;
                 self.waiting = keep_ms == 0;
@@ -337,12 +403,15 @@ impl Driver {
                     self.lines.turn.reset();
                 }
             }
-            Effect::Say { clause, text } => self.unsaid.push_back((clause, text)),
+            Effect::Say { clause, text, due } => self.unsaid.push_back((clause, text, due)),
             Effect::Release { utterance } => self.released = Some(utterance),
             Effect::Cancel { utterance } => {
                 self.lines.synthesizer.cancel(utterance);
                 self.at_synthesizer.retain(|c| c.utterance != utterance);
-                self.unsaid.retain(|(c, _)| c.utterance != utterance);
+                if self.at_synthesizer.is_empty() {
+                    self.waits.speech_given_up();
+                }
+                self.unsaid.retain(|(c, ..)| c.utterance != utterance);
             }
             Effect::StopPlayout => {
                 self.playout.stop();
@@ -351,14 +420,22 @@ impl Driver {
                 self.released = None;
             }
             Effect::Duck(on) => self.playout.duck(on),
+            Effect::HoldPlayout => self.playout.hold(),
+            Effect::ResumePlayout => self.playout.resume(),
+            Effect::BargedIn { yielded } => barged_in(yielded),
             Effect::Think { utterance, prompt } => {
+                self.warming = None;
                 self.thoughts = self.around.think.as_ref().map(|think| think(utterance, prompt));
             }
             Effect::StopThinking => self.thoughts = None,
+            Effect::Warm(prompt) => self.warming = self.around.warm.as_ref().map(|warm| warm(prompt)),
+            Effect::AnsweredBy(by) => self.summary.answered_by(by),
+            Effect::Outcome(done) => self.summary.outcome(done),
             Effect::Remember(line) => self.remember(line),
             Effect::Purge => self.around.store.purge(self.id),
             Effect::TurnDone(record) => {
                 debug!(call = %self.id, turn = record.turn, "turn done");
+                self.around.strain.get().turn_done(now, Duration::from_millis(record.late_ms.into()));
                 self.summary.turn(record);
                 self.publish();
             }
@@ -368,28 +445,34 @@ impl Driver {
         self.say_unsaid(now);
     }
 
-    fn recognize(&mut self, now: Instant, job: Job) {
+    fn recognize(&mut self, now: Instant, job: Job, due: Due) {
         self.unasked = None;
-        match self.lines.recognizer.recognize(job) {
+        match self.lines.recognizer.recognize(job, due) {
             Ok(()) => {}
-            Err(RecognizerError::Busy) => self.unasked = Some(job),
+            Err(RecognizerError::Busy) => self.unasked = Some((job, due)),
             Err(_) => self.call.apply(now, Action::NotHeard { job }),
         }
     }
 
     fn retry(&mut self, now: Instant) {
-        if let Some(job) = self.unasked.take() {
-            self.recognize(now, job);
+        if let Some((job, due)) = self.unasked.take() {
+            self.recognize(now, job, due);
         }
         self.say_unsaid(now);
     }
 
     fn say_unsaid(&mut self, now: Instant) {
-        while let Some((clause, text)) = self.unsaid.pop_front() {
-            match self.lines.synthesizer.say(clause, &text) {
-                Ok(()) => self.at_synthesizer.push_back(clause),
+        while let Some((clause, text, due)) = self.unsaid.pop_front() {
+            match self.lines.synthesizer.say(clause, &text, due) {
+                Ok(()) => {
+                    self.at_synthesizer.push_back(clause);
+                    // A clip is there at once, and a clause behind another is waited for by nobody yet.
+                    if self.at_synthesizer.len() == 1 && !self.lines.synthesizer.ready() {
+                        self.waits.speech_asked(now);
+                    }
+                }
                 Err(SynthesizerError::Full | SynthesizerError::Busy) => {
-                    return self.unsaid.push_front((clause, text));
+                    return self.unsaid.push_front((clause, text, due));
                 }
                 Err(error) => {
                     warn!(call = %self.id, %error, "a clause could not be spoken");
@@ -452,9 +535,15 @@ impl Driver {
     }
 }
 
+fn barged_in(yielded: bool) {
+    let outcome = if yielded { "yielded" } else { "resumed" };
+    metrics::counter!("dauys_barge_ins_total", "outcome" => outcome).increment(1);
+}
+
 /// A driver that is dropped before its call ended (its shard could not take it in) ends the call.
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.around.strain.get().turn_due(self.id, None);
         if !self.ended {
             (self.around.signal)(Signal::HangUp);
             self.around.registry.ended(self.id);

@@ -8,29 +8,40 @@ use crate::call::action::{PromptLine, Speaker};
 const LINES_MAX: usize = 40;
 
 #[derive(Default)]
-pub struct History(VecDeque<(Speaker, String)>);
+pub struct History {
+    lines: VecDeque<(Speaker, String)>,
+    /// Counts changes.
+    version: u64,
+}
 
 impl History {
+    /// Another one after every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     pub fn push(&mut self, speaker: Speaker, text: &str) {
-        match self.0.back_mut() {
+        self.version += 1;
+        match self.lines.back_mut() {
             // Clauses of one utterance are one message.
             Some((last, line)) if *last == speaker => {
                 line.push(' ');
                 line.push_str(text);
             }
-            _ => self.0.push_back((speaker, text.to_owned())),
+            _ => self.lines.push_back((speaker, text.to_owned())),
         }
-        if self.0.len() > LINES_MAX {
-            self.0.pop_front();
+        if self.lines.len() > LINES_MAX {
+            self.lines.pop_front();
         }
     }
 
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.version += 1;
+        self.lines.clear();
     }
 
     pub fn prompt(&self, system: String) -> Vec<PromptLine> {
-        let lines = self.0.iter().map(|(speaker, text)| PromptLine {
+        let lines = self.lines.iter().map(|(speaker, text)| PromptLine {
             role: if *speaker == Speaker::Caller { "user" } else { "assistant" },
             text: text.clone(),
         });

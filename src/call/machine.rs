@@ -1,22 +1,37 @@
 //! The call's decisions: when a turn is over, what is said, what is kept, when it ends.
 //! It never waits and never touches audio; the driver beside it does.
 
+mod filling;
+mod interrupting;
+mod listening;
+mod screening;
+mod speaking;
+mod trouble;
+mod turning;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::MediaTime;
-use models::{ClauseId, Job};
+use models::{ClauseId, Due, Job};
 
+use self::interrupting::Over;
 use crate::call::action::{Action, CallId, Effect, EndCause, Line, Speaker};
+use crate::call::answering::{AnsweredBy, MachineAction};
 use crate::call::brain::{Answer, Brain, Decision};
-use crate::call::endpointing::{Ear, EarEvent, Evidence, judge};
+use crate::call::ear::{Ear, EarEvent};
+use crate::call::endpointing::{Evidence, judge, log_odds, probability, together};
 use crate::call::history::History;
 use crate::call::mouth::{Mouth, Mouthed, Speech};
 use crate::call::timing::{Judgement, TurnRecord, ms_between};
 use crate::config::Turn;
-use crate::dialogue::{Agent, Expects, Input, Then};
+use crate::dialogue::{Agent, Ending, Input, Then};
 use crate::privacy::{ConsentGate, Refusal, Scope};
+
+use filling::Filler;
+use screening::Screen;
+use trouble::Trouble;
 
 /// A recognizer that has not answered by now has failed on this utterance.
 const RECOGNITION_PATIENCE: Duration = Duration::from_secs(4);
@@ -35,6 +50,10 @@ pub struct CallConfig {
     pub duration_s_max: u32,
     /// A language model answers what the flows do not cover.
     pub llm: LlmUse,
+    /// It is told of the conversation so far while the caller speaks.
+    pub warm: bool,
+    /// A call of ours: who answers is found out first, and this is done with a machine. None: somebody called us.
+    pub answering: Option<MachineAction>,
 }
 
 /// Whether a language model may hear a call.
@@ -49,11 +68,24 @@ pub enum LlmUse {
 
 /// An answer being prepared while the caller may still go on. Nobody hears of it before the commit.
 struct Draft {
+    /// The last look; the score was asked for with the first.
     job: Job,
+    first: Job,
     asked: Instant,
     speech_end: Instant,
     heard: Option<(Instant, String)>,
+    /// How often it was heard again.
+    looks: usize,
+    /// The log odds that it was finished, by the looks before the last.
+    earlier: Option<f32>,
+    /// The last look found another number than the one before.
+    unsteady: bool,
     scored: Option<(Instant, f32)>,
+    /// It waited for the agent's own words: what comes late then is not the engines'.
+    held_back: bool,
+    /// When the text under way is due, and when the one that is there was.
+    job_due: Instant,
+    text_due: Instant,
     ahead: Option<Ahead>,
 }
 
@@ -61,13 +93,19 @@ struct Ahead {
     brain: Brain,
     answer: Answer,
     speech: Speech,
+    ending: Ending,
 }
 
 /// A committed turn whose first frame has not gone out yet.
 struct Pending {
     utterance: u64,
     speech_end: Instant,
+    /// When its first frame should have gone out; none: a language model's thought is waited for.
+    due: Option<Instant>,
     record: TurnRecord,
+    /// When silence has to be filled, while a language model thinks; and how often it was.
+    fill_at: Option<Instant>,
+    fills: usize,
 }
 
 pub struct Call {
@@ -86,16 +124,26 @@ pub struct Call {
     quiet_since: Option<Instant>,
     ducked: bool,
     barged_in: bool,
+    over: Over,
     /// The clause of the opening that holds the question.
     question: usize,
     /// The utterance began before the question: it answers nothing.
     too_early: bool,
     transfer_since: Option<Instant>,
     held: bool,
-    /// What the last turn was, to say why the call ended.
+    /// What the last turn was.
     judged: Option<Judgement>,
+    /// Why the call ends, if the agent hangs up now.
+    goodbye: EndCause,
+    trouble: Trouble,
+    filler: Option<Filler>,
+    screen: Option<Screen>,
+    /// The conversation that the language model knows.
+    warmed: Option<u64>,
     /// What an LLM should have said, should it fail.
     fallback: Vec<String>,
+    /// There is no room for it: it is told so, and ends.
+    turned_away: bool,
     ended: bool,
     effects: VecDeque<Effect>,
 }
@@ -107,7 +155,7 @@ impl Call {
             gate: ConsentGate::new(id),
             brain: Brain::new(agent, today),
             ear: Ear::new(config.turn),
-            mouth: Mouth::default(),
+            mouth: Mouth::new(now),
             history: History::default(),
             draft: None,
             pending: None,
@@ -117,15 +165,27 @@ impl Call {
             quiet_since: None,
             ducked: false,
             barged_in: false,
+            over: Over::default(),
             question: 0,
             too_early: false,
             transfer_since: None,
             held: false,
             judged: None,
+            goodbye: EndCause::Completed,
+            trouble: Trouble::default(),
+            filler: None,
+            screen: config.answering.map(Screen::new),
+            warmed: None,
             fallback: vec![],
+            turned_away: false,
             ended: false,
             effects: VecDeque::new(),
         }
+    }
+
+    /// A call for which there is no room: the caller is told so, and nothing is asked or heard.
+    pub fn turned_away(self) -> Self {
+        Self { turned_away: true, ..self }
     }
 
     pub fn gate(&self) -> &ConsentGate {
@@ -139,27 +199,52 @@ impl Call {
     pub fn deadline(&self) -> Option<Instant> {
         let silence = Duration::from_millis(self.config.silence_ms.into());
         let times = [
-            Some(self.began + Duration::from_secs(self.config.duration_s_max.into())),
+            Some(self.last_deadline()),
+            self.screen_deadline(),
+            self.pending.as_ref().and_then(|p| p.fill_at),
             self.quiet_since.map(|t| t + silence),
             self.draft.as_ref().filter(|d| d.heard.is_none()).map(|d| d.asked + RECOGNITION_PATIENCE),
             self.transfer_since.map(|t| t + TRANSFER_PATIENCE),
+            self.over.deadline(),
         ];
         if self.ended { None } else { times.into_iter().flatten().min() }
+    }
+
+    /// When the turn under way should be answered, where it is the engines' move: a draft that has its text waits for
+    /// silence, and on hold everything waits.
+    pub fn turn_due(&self) -> Option<Instant> {
+        let waits = self.too_early || self.transfer_since.is_some() || self.held;
+        match (&self.draft, &self.pending) {
+            _ if waits => None,
+            (Some(draft), _) => draft.heard.is_none().then_some(draft.job_due),
+            (None, Some(pending)) => pending.due,
+            (None, None) => None,
+        }
     }
 
     pub fn apply(&mut self, now: Instant, action: Action) {
         if self.ended {
             return;
         }
+        self.mouth.at(now);
         match action {
+            Action::Started if self.screening() => {}
             Action::Started => self.open(),
-            Action::Frame { at, speech, sounding } => {
+            Action::Beep { hz } => self.beep(hz),
+            Action::Frame { at, speech, dbfs, .. } if self.screening() => self.screen_frame(now, at, speech, dbfs),
+            Action::Frame { at, speech, dbfs, sounding } => {
                 self.mouth.heard_until(sounding);
-                self.frame(now, at, speech);
+                self.frame(now, at, speech, dbfs);
+                self.watch_noise(now, dbfs);
             }
-            Action::Heard { job, text } => self.heard(now, job, text),
-            Action::NotHeard { job } => self.not_heard(now, job),
+            Action::Heard { job, text } if self.screening() => self.screen_text(now, job, &text),
+            Action::NotHeard { .. } if self.screening() => {}
+            Action::Heard { job, text } if !self.probed(now, job, Some(&text)) => self.heard(now, job, text),
+            Action::NotHeard { job } if !self.probed(now, job, None) => self.not_heard(now, job),
+            Action::Heard { .. } | Action::NotHeard { .. } => {}
             Action::Scored { job, finished } => self.scored(now, job, finished),
+            // No key reaches anybody where there is no room.
+            Action::Digit(_) if self.turned_away => {}
             Action::Digit(key) => self.digit(now, key),
             Action::Tone => self.tone(now),
             Action::ClauseEnded(clause) => self.mouth.clause_made(clause, &mut self.effects),
@@ -173,6 +258,9 @@ impl Call {
             Action::TransferFailed => self.transfer_failed(now),
             Action::Held(held) => {
                 self.held = held;
+                if self.over.is_held() {
+                    self.dismiss(now);
+                }
                 self.quiet_since = None;
                 self.fall_quiet(now);
             }
@@ -183,6 +271,11 @@ impl Call {
     }
 
     fn open(&mut self) {
+        if self.turned_away {
+            let answer = self.brain.turn_away();
+            let speech = Speech::new(self.mouth.next_id(), answer.clauses, answer.then).protected_until(u16::MAX);
+            return self.mouth.speak(speech, &mut self.effects);
+        }
         let (answer, question) = self.brain.open();
         self.gate.ask();
         self.question = usize::from(question);
@@ -192,369 +285,32 @@ impl Call {
         self.mouth.speak(speech, &mut self.effects);
     }
 
-    // --- listening ---
-
-    fn frame(&mut self, now: Instant, at: MediaTime, speech: f32) {
-        match self.ear.frame(at, speech) {
-            Some(EarEvent::Started) => {
-                self.quiet_since = None;
-                self.barged_in = self.mouth.sounding();
-                self.too_early = self.mouth.protected() && self.mouth.played() < self.question;
-                // Silence before the words costs time and invites invention.
-                self.effects.push_back(Effect::ForgetAudio { keep_ms: ONSET_MS });
-            }
-            Some(EarEvent::Paused) => self.begin_draft(now),
-            Some(EarEvent::Resumed) => self.drop_draft(),
-            None => {}
-        }
-        self.barge_in(now);
-        self.try_commit(now);
-    }
-
-    /// Caller speech over the agent: first quieter, then silent.
-    fn barge_in(&mut self, now: Instant) {
-        let over = self.mouth.speaking() && !self.mouth.protected() && self.ear.speaking();
-        if !over {
-            return;
-        }
-        let voiced_ms = self.ear.voiced_ms();
-        if voiced_ms >= self.config.turn.duck_ms {
-            self.duck(true);
-        }
-        if voiced_ms >= self.config.turn.interrupt_ms {
-            self.stop_speaking(now);
-        }
-    }
-
-    fn duck(&mut self, on: bool) {
-        if self.ducked != on {
-            self.ducked = on;
-            self.effects.push_back(Effect::Duck(on));
-        }
-    }
-
-    fn stop_speaking(&mut self, now: Instant) {
-        if let Some(heard) = self.mouth.stop(&mut self.effects) {
-            self.remember(now, Speaker::Agent, &heard);
-        }
-        self.effects.push_back(Effect::StopThinking);
-        self.duck(false);
-    }
-
-    fn begin_draft(&mut self, now: Instant) {
-        self.jobs += 1;
-        let job = Job(self.jobs);
-        let silence = Duration::from_millis(self.ear.silence_ms().into());
-        let speech_end = now.checked_sub(silence).unwrap_or(now);
-        self.draft = Some(Draft { job, asked: now, speech_end, heard: None, scored: None, ahead: None });
-        self.effects.push_back(Effect::Recognize(job));
-        self.effects.push_back(Effect::Score(job));
-    }
-
-    fn drop_draft(&mut self) {
-        if let Some(Draft { ahead: Some(ahead), .. }) = self.draft.take() {
-            self.effects.push_back(Effect::Cancel { utterance: ahead.speech.id });
-        }
-    }
-
-    /// The utterance was noise, or came where it may not: as if it had not been.
-    fn dismiss(&mut self, now: Instant) {
-        self.drop_draft();
-        self.ear.reset();
-        self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
-        self.duck(false);
-        self.fall_quiet(now);
-    }
-
-    /// Neither side speaks: the silence is counted from here, unless there is a reason for it.
-    fn fall_quiet(&mut self, now: Instant) {
-        if !self.mouth.speaking() && !self.ear.speaking() && self.transfer_since.is_none() && !self.held {
-            self.quiet_since = Some(now);
-        }
-    }
-
-    fn llm_may_hear(&self) -> bool {
-        match self.config.llm {
-            LlmUse::Off => false,
-            LlmUse::Local => true,
-            LlmUse::Remote => self.gate.permit(Scope::Transcript).is_some(),
-        }
-    }
-
-    fn heard(&mut self, now: Instant, job: Job, text: String) {
-        if self.draft.as_ref().is_none_or(|d| d.job != job) {
-            return;
-        }
-        if !text.chars().any(char::is_alphanumeric) {
-            return self.dismiss(now);
-        }
-        let mut brain = self.brain.clone();
-        let answer = brain.hear(Input::Speech(&text));
-        let mut speech = self.speech_of(&answer);
-        if answer.covered || !self.llm_may_hear() {
-            speech.ask(1, &mut self.effects);
-        }
-        if let Some(draft) = &mut self.draft {
-            draft.heard = Some((now, text));
-            draft.ahead = Some(Ahead { brain, answer, speech });
-        }
-        self.try_commit(now);
-    }
-
-    /// A promise to put the caller through is not lost to a "thank you" over it.
-    fn speech_of(&mut self, answer: &Answer) -> Speech {
-        let speech = Speech::new(self.mouth.next_id(), answer.clauses.clone(), answer.then.clone());
-        let promised = matches!(answer.then, Then::Transfer(_));
-        if promised { speech.protected_until(u16::MAX) } else { speech }
-    }
-
-    fn not_heard(&mut self, now: Instant, job: Job) {
-        let Some(speech_end) = self.draft.as_ref().filter(|d| d.job == job).map(|d| d.speech_end) else { return };
-        self.dismiss(now);
-        if !self.mouth.protected() {
-            self.respond(now, speech_end, Input::Unclear, Judgement::Unsure);
-        }
-    }
-
-    fn scored(&mut self, now: Instant, job: Job, finished: f32) {
-        if let Some(draft) = self.draft.as_mut().filter(|d| d.job == job) {
-            draft.scored = Some((now, finished));
-            self.try_commit(now);
-        }
-    }
-
-    // --- committing ---
-
-    fn try_commit(&mut self, now: Instant) {
-        let Some(draft) = &self.draft else { return };
-        let Some((_, text)) = &draft.heard else { return };
-        let Some(ahead) = &draft.ahead else { return };
-        let expects = self.brain.expects();
-        let judgement = judge(Evidence {
-            text,
-            score: draft.scored.map(|(_, s)| s),
-            expects,
-            understood: ahead.answer.covered,
-            number_open: expects == Expects::Phone && ahead.brain.expects() == Expects::Phone,
-        });
-        if self.ear.silence_ms() < self.ear.patience_ms(judgement) {
-            return;
-        }
-        if self.too_early || self.transfer_since.is_some() {
-            return self.dismiss(now);
-        }
-        if self.mouth.protected() {
-            // An answer over the end of the question counts once the question is over.
-            return;
-        }
-        match self.draft.take() {
-            Some(Draft { heard: Some((heard_at, text)), ahead: Some(ahead), speech_end, asked, scored, .. }) => {
-                let since = |t: Instant| ms_between(speech_end, t);
-                let record = TurnRecord {
-                    turn: 0,
-                    judgement,
-                    draft_ms: Some(since(asked)),
-                    heard_ms: Some(since(heard_at)),
-                    scored_ms: scored.map(|(t, _)| since(t)),
-                    committed_ms: since(now),
-                    first_frame_ms: None,
-                    barge_in: self.barged_in,
-                };
-                self.commit(now, ahead, Some(&text), speech_end, record);
-            }
-            _ => self.dismiss(now),
-        }
-    }
-
-    fn commit(&mut self, now: Instant, ahead: Ahead, text: Option<&str>, speech_end: Instant, record: TurnRecord) {
-        let Ahead { brain, answer, speech } = ahead;
-        let decided = answer.decision;
-        self.brain = brain;
-        if answer.backchannel && answer.then == Then::Listen && decided.is_none() {
-            // "Mm-hm": nothing to answer; whatever was being said goes on.
-            return self.dismiss(now);
-        }
-        self.stop_speaking(now);
-        self.ear.reset();
-        self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
-        self.decide(decided);
-        if let Some(text) = text.filter(|_| decided != Some(Decision::Withdraw)) {
-            self.remember(speech_end, Speaker::Caller, text);
-        }
-        self.quiet_since = None;
-        self.flush_turn();
-        self.turns += 1;
-        self.judged = Some(record.judgement);
-        let record = TurnRecord { turn: self.turns, ..record };
-        self.pending = Some(Pending { utterance: speech.id, speech_end, record });
-        self.begin_speech(answer, speech);
-    }
-
-    fn begin_speech(&mut self, answer: Answer, speech: Speech) {
-        if answer.covered || !self.llm_may_hear() {
-            return self.mouth.speak(speech, &mut self.effects);
-        }
-        self.fallback = answer.clauses;
-        let utterance = speech.id;
-        let prompt = self.history.prompt(self.brain.system_prompt());
-        self.effects.push_back(Effect::Think { utterance, prompt });
-        self.mouth.speak(Speech::new(utterance, vec![], Then::Listen).growing(), &mut self.effects);
-    }
-
-    fn decide(&mut self, decision: Option<Decision>) {
-        match decision {
-            Some(Decision::Grant(how)) => self.gate.grant(how),
-            Some(Decision::Refuse(why)) => self.gate.refuse(why),
-            Some(Decision::Withdraw) => {
-                self.history.clear();
-                if self.gate.withdraw() {
-                    self.effects.push_back(Effect::Purge);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Answers something that was not an utterance: a key, silence, a failure to hear.
-    fn respond(&mut self, now: Instant, since: Instant, input: Input<'_>, judgement: Judgement) {
-        let mut brain = self.brain.clone();
-        let mut answer = brain.hear(input);
-        let speech = self.speech_of(&answer);
-        let record = TurnRecord {
-            turn: 0,
-            judgement,
-            draft_ms: None,
-            heard_ms: None,
-            scored_ms: None,
-            committed_ms: ms_between(since, now),
-            first_frame_ms: None,
-            barge_in: self.mouth.sounding(),
-        };
-        // Whatever the flows say to a key or to silence is theirs, never a language model's.
-        answer.covered = true;
-        self.commit(now, Ahead { brain, answer, speech }, None, since, record);
-    }
-
-    fn digit(&mut self, now: Instant, key: char) {
-        // Agreement before the question was heard would not be informed; a person can be asked for at any time.
-        if self.mouth.protected() && key != '0' {
-            return;
-        }
-        self.drop_draft();
-        self.respond(now, now, Input::Digit(key), Judgement::Key);
-    }
-
-    /// The beginning of a tone sounds like speech.
-    fn tone(&mut self, now: Instant) {
-        if self.ear.speaking() && self.ear.voiced_ms() <= TONE_ONSET_MS {
-            self.dismiss(now);
-        }
-    }
-
-    // --- speaking ---
-
-    fn clause_started(&mut self, now: Instant, clause: ClauseId) {
-        if self.pending.as_ref().is_some_and(|p| p.utterance == clause.utterance)
-            && let Some(mut pending) = self.pending.take()
-        {
-            pending.record.first_frame_ms = Some(ms_between(pending.speech_end, now));
-            self.effects.push_back(Effect::TurnDone(pending.record));
-        }
-    }
-
-    /// A turn whose answer never got out is still a turn.
-    fn flush_turn(&mut self) {
-        if let Some(pending) = self.pending.take() {
-            self.effects.push_back(Effect::TurnDone(pending.record));
-        }
-    }
-
-    fn clause_gone(&mut self, now: Instant, clause: ClauseId, heard: bool) {
-        for mouthed in self.mouth.clause_gone(clause, heard, &mut self.effects) {
-            self.mouthed(now, mouthed);
-        }
-    }
-
-    fn mouthed(&mut self, now: Instant, mouthed: Mouthed) {
-        match mouthed {
-            Mouthed::Line(text) => self.remember(now, Speaker::Agent, &text),
-            Mouthed::Done(Then::Listen) => {
-                self.flush_turn();
-                self.fall_quiet(now);
-            }
-            // The other side reports how it went; until then nobody is asked to speak.
-            Mouthed::Done(Then::Transfer(target)) => {
-                self.transfer_since = Some(now);
-                self.effects.push_back(Effect::Transfer(target));
-            }
-            Mouthed::Done(Then::Hangup) => {
-                let silent = self.judged == Some(Judgement::Silence);
-                self.end(now, if silent { EndCause::Silence } else { EndCause::Completed }, true);
-            }
-        }
-    }
-
-    fn transfer_failed(&mut self, now: Instant) {
-        if self.transfer_since.take().is_none() {
-            return;
-        }
-        self.dismiss(now);
-        self.stop_speaking(now);
-        let answer = self.brain.transfer_failed();
-        let speech = self.speech_of(&answer);
-        self.quiet_since = None;
-        self.mouth.speak(speech, &mut self.effects);
-    }
-
-    fn thought(&mut self, now: Instant, utterance: u64, clause: Option<String>) {
-        if clause.is_none() && self.mouth.is_empty(utterance) {
-            return self.thought_failed(now, utterance);
-        }
-        if clause.is_none() {
-            self.brain.said_instead(self.mouth.clauses());
-        }
-        if let Some(mouthed) = self.mouth.grow(utterance, clause, &mut self.effects) {
-            self.mouthed(now, mouthed);
-        }
-    }
-
-    /// The model failed: say what the flows would have said, unless something was said already.
-    fn thought_failed(&mut self, now: Instant, utterance: u64) {
-        if self.mouth.is_empty(utterance) {
-            for clause in std::mem::take(&mut self.fallback) {
-                self.mouth.grow(utterance, Some(clause), &mut self.effects);
-            }
-        }
-        if let Some(mouthed) = self.mouth.grow(utterance, None, &mut self.effects) {
-            self.mouthed(now, mouthed);
-        }
-    }
-
-    fn remember(&mut self, at: Instant, speaker: Speaker, text: &str) {
-        self.history.push(speaker, text);
-        let line = Line { at_ms: ms_between(self.began, at), speaker, text: text.to_owned() };
-        self.effects.push_back(Effect::Remember(line));
-    }
-
     // --- time and the end ---
 
     fn check_timers(&mut self, now: Instant) {
-        if self.deadline().is_none_or(|d| now < d) {
+        if self.ended || self.check_limit(now) {
             return;
         }
-        if now >= self.began + Duration::from_secs(self.config.duration_s_max.into()) {
-            return self.end(now, EndCause::DurationMax, true);
+        if self.screening() {
+            if self.screen_deadline().is_some_and(|at| now >= at) {
+                self.screen_over(now, AnsweredBy::Unknown);
+            }
+            return;
         }
+        self.fill(now);
         if self.transfer_since.is_some_and(|t| now >= t + TRANSFER_PATIENCE) {
             return self.transfer_failed(now);
         }
-        if let Some(job) = self.draft.as_ref().filter(|d| d.heard.is_none()).map(|d| d.job)
-            && self.draft.as_ref().is_some_and(|d| now >= d.asked + RECOGNITION_PATIENCE)
+        if let Some(draft) = self.draft.as_ref().filter(|d| d.heard.is_none() && now >= d.asked + RECOGNITION_PATIENCE)
         {
-            return self.not_heard(now, job);
+            return self.not_heard(now, draft.job);
         }
-        if self.quiet_since.take().is_some() {
-            self.respond(now, now, Input::Silence, Judgement::Silence);
+        if self.over.deadline().is_some_and(|d| now >= d) {
+            return self.dismiss(now);
+        }
+        let silence = Duration::from_millis(self.config.silence_ms.into());
+        if self.quiet_since.take_if(|since| now >= *since + silence).is_some() {
+            self.silent(now);
         }
     }
 
@@ -571,5 +327,6 @@ impl Call {
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
+mod due_tests;
+#[cfg(test)]
 mod tests;

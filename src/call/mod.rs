@@ -4,17 +4,22 @@
 //! `poll` gives what is wanted, `deadline` says when to call `apply(Timeout)` at the latest.
 
 mod action;
+pub mod answering;
 mod brain;
 pub mod driver;
-mod endpointing;
+pub mod ear;
+pub mod endpointing;
 mod history;
 mod machine;
 mod media;
 mod mouth;
 pub mod registry;
 mod timing;
+mod tone;
+mod waits;
 
 pub use action::{Action, CallId, Effect, EndCause, Line, PromptLine, Sounding, Speaker};
+pub use answering::{AnsweredBy, MachineAction};
 pub use brain::{Answer, Brain, Decision};
 pub use machine::{Call, CallConfig, LlmUse};
 pub use timing::{Judgement, TurnRecord, ms_between};

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::call::{CallId, EndCause, TurnRecord};
+use crate::call::{AnsweredBy, CallId, EndCause, TurnRecord};
 use crate::clock;
+use crate::dialogue::Done;
 use crate::privacy::ConsentState;
 use crate::store::{CallRecord, LineInfo, MediaRecord};
 
 /// Turns that a record keeps at most; a longer call keeps its last ones.
 const TURNS_MAX: usize = 500;
+/// Completed forms that a record keeps at most.
+const OUTCOMES_MAX: usize = 50;
 
 #[derive(Default)]
 pub struct Registry {
@@ -75,16 +78,32 @@ impl Summary {
     pub fn turn(&mut self, turn: TurnRecord) {
         let seconds = |ms: u32| f64::from(ms) / 1000.0;
         metrics::counter!("dauys_turns_total", "judgement" => turn.judgement.word()).increment(1);
+        metrics::histogram!("dauys_turn_lateness_seconds").record(seconds(turn.late_ms));
         if let (Some(asked), Some(heard)) = (turn.draft_ms, turn.heard_ms) {
             metrics::histogram!("dauys_recognition_seconds").record(seconds(heard.saturating_sub(asked)));
-            if let Some(first) = turn.first_frame_ms {
-                metrics::histogram!("dauys_turn_seconds").record(seconds(first));
+            if let Some(content) = turn.content_ms {
+                metrics::histogram!("dauys_turn_seconds").record(seconds(content));
             }
+        }
+        if turn.filler {
+            metrics::counter!("dauys_fillers_total").increment(1);
         }
         if self.record.turns.len() >= TURNS_MAX {
             self.record.turns.remove(0);
         }
         self.record.turns.push(turn);
+    }
+
+    pub fn answered_by(&mut self, by: AnsweredBy) {
+        self.record.answered_by = Some(by);
+    }
+
+    pub fn outcome(&mut self, done: Done) {
+        let (form, kind) = (done.form.clone(), done.kind.word());
+        metrics::counter!("dauys_outcomes_total", "form" => form, "kind" => kind).increment(1);
+        if self.record.outcomes.len() < OUTCOMES_MAX {
+            self.record.outcomes.push(done);
+        }
     }
 
     pub fn media(&mut self, media: MediaRecord) {

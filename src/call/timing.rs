@@ -15,6 +15,8 @@ pub enum Judgement {
     Key,
     /// The caller said nothing.
     Silence,
+    /// Noise or music covered the line.
+    Noise,
 }
 
 impl Judgement {
@@ -25,6 +27,7 @@ impl Judgement {
             Self::Unfinished => "unfinished",
             Self::Key => "key",
             Self::Silence => "silence",
+            Self::Noise => "noise",
         }
     }
 }
@@ -42,8 +45,17 @@ pub struct TurnRecord {
     pub scored_ms: Option<u32>,
     /// The turn was taken to be over.
     pub committed_ms: u32,
-    /// The agent's first frame went out.
+    /// The agent's first frame went out, be it a filler's.
     pub first_frame_ms: Option<u32>,
+    /// The first frame of the answer itself went out.
+    #[serde(default)]
+    pub content_ms: Option<u32>,
+    /// "One moment, please" came before the answer.
+    #[serde(default)]
+    pub filler: bool,
+    /// How much of that was neither silence waited for nor a language model's: text, score or sound came late.
+    #[serde(default)]
+    pub late_ms: u32,
     /// The caller spoke while the agent did.
     pub barge_in: bool,
 }

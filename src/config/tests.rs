@@ -117,6 +117,8 @@ fn media() {
     rtp("sdes_over_plain = true", &["line 2", "`sdes_over_plain`", "required"]);
     rtp("ice = \"lite\"", &["line 2", "ice"]);
     refused("[vad]\ngate = 1", &["line 2", "gate"]);
+    refused("[calls]\nturn_late_ms_max = 20000", &["line 2", "`turn_late_ms_max`", "10000"]);
+    refused("[calls]\nbusy = \"486\"", &["line 2", "486", "503", "clip"]);
     refused(&format!("{TRUNK}codecs = []"), &["line 4", "`codecs`"]);
     refused(&format!("{TRUNK}srtp = true"), &["line 4", "srtp"]);
     let all = [Codec::Opus, Codec::G722, Codec::Pcma, Codec::Pcmu];

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::{Date, Time, Weekday};
 
 use super::check;
-use super::entities::Language;
+use super::entities::{Language, answer};
 use super::matching::Index;
 use super::problem::{AgentError, from_toml};
 use super::schema::File;
 use super::speak;
 use super::template::{Said, Template, Var};
-use super::text::resembles;
+use super::text::{resembles, words};
+use super::waits::Waits;
 
 /// One agent file, checked. Shared by all its calls.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ pub struct Agent {
     /// What the index's intent numbers stand for.
     pub(crate) intents: Vec<Intent>,
     pub(crate) index: Index,
+    pub(crate) waits: Waits,
+    /// The words of every example, as they stand in the file.
+    pub(crate) examples: Vec<Vec<String>>,
 }
 
 /// What a caller can want.
@@ -74,7 +78,16 @@ pub(crate) struct Lines {
     pub silence: Vec<Template>,
     pub silence_bye: Template,
     pub unclear: Vec<Template>,
+    pub unclear_bye: Template,
     pub fallback: Vec<Template>,
+    pub noise: Vec<Template>,
+    pub noise_bye: Template,
+    pub filler: Vec<Template>,
+    pub limit_warn: Template,
+    pub limit_bye: Template,
+    /// None: no message is left on an answering machine.
+    pub voicemail: Option<Template>,
+    pub busy: Template,
 }
 
 #[derive(Debug)]
@@ -141,6 +154,8 @@ pub(crate) struct Slot {
     pub minutes_before_closing: u16,
     pub digits_min: usize,
     pub digits_max: usize,
+    pub digits_usual: Vec<usize>,
+    pub waits: Waits,
 }
 
 /// Opening hours: per weekday, Monday first.
@@ -182,6 +197,11 @@ impl Agent {
         &self.voice
     }
 
+    /// Whether a turn is nothing but "yes", "mm-hm", "um" or a thank-you: what people say who only listen.
+    pub fn is_nod(&self, text: &str) -> bool {
+        answer::nods(&words(text), self.language.lexicon())
+    }
+
     /// Where a caller who wants a person is put through to: a SIP URI or an extension.
     pub fn transfer_target(&self) -> &str {
         &self.target
@@ -204,6 +224,32 @@ impl Agent {
 
     pub fn consent_refused(&self) -> Vec<String> {
         texts(&self.consent_refused)
+    }
+
+    /// What is said while something takes long, in clauses; `nth` counts from 0 within one turn.
+    pub fn filler(&self, nth: usize) -> Vec<String> {
+        let fillers = &self.lines.filler;
+        fillers.get(nth.min(fillers.len().saturating_sub(1))).map(texts).unwrap_or_default()
+    }
+
+    /// Said a minute before the call has to end, in clauses.
+    pub fn limit_warning(&self) -> Vec<String> {
+        texts(&self.lines.limit_warn)
+    }
+
+    /// Said when the call has lasted as long as it may, in clauses.
+    pub fn limit_goodbye(&self) -> Vec<String> {
+        texts(&self.lines.limit_bye)
+    }
+
+    /// What is left on an answering machine, in clauses; none where the file has no `[voicemail]`.
+    pub fn voicemail(&self) -> Option<Vec<String>> {
+        self.lines.voicemail.as_ref().map(texts)
+    }
+
+    /// Said instead of everything else when there is no room for the call, in clauses.
+    pub fn busy(&self) -> Vec<String> {
+        texts(&self.lines.busy)
     }
 
     /// Every clause the agent can say that holds nothing of a caller, exactly as replies give it: its
@@ -282,8 +328,14 @@ impl Agent {
             &lines.idle_yes,
             &lines.idle_no,
             &lines.silence_bye,
+            &lines.unclear_bye,
+            &lines.noise_bye,
+            &lines.limit_warn,
+            &lines.limit_bye,
+            &lines.busy,
         ];
         all.extend(lines.silence.iter().chain(&lines.unclear).chain(&lines.fallback));
+        all.extend(lines.noise.iter().chain(&lines.filler).chain(&lines.voicemail));
         for fact in &self.facts {
             all.push(&fact.say);
             all.extend(&fact.closed);

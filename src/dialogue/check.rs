@@ -1,6 +1,8 @@
 //! From the raw agent file to an [`Agent`]: every meaning is checked here, once, so that a call never
 //! meets a slot that does not exist or a question with two answers. It changes nothing it is given.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, Time};
@@ -14,12 +16,13 @@ use super::problem::{AgentError, Problems, nearest};
 use super::schema::{self, File, Text, Texts};
 use super::template::{Template, Var};
 use super::text::words;
+use super::waits::Waits;
 
 /// A clause longer than this keeps a caller waiting for its sound and cannot be cut into well.
 const CLAUSE_CHARS_MAX: usize = 160;
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 /// Intents of the dialogue's own; a fact or form may not take their names.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 16] = [
     "slot",
     "affirm",
     "deny",
@@ -34,7 +37,17 @@ const RESERVED: [&str; 14] = [
     "silence",
     "unclear",
     "fallback",
+    "noise",
+    "give_up",
 ];
+
+/// For files without `[busy]`.
+fn busy(language: Language) -> &'static str {
+    match language {
+        Language::English => "All lines are busy at the moment. Please call again in a few minutes. Goodbye.",
+        Language::Russian => "Сейчас все линии заняты. Пожалуйста, перезвоните через несколько минут. До свидания.",
+    }
+}
 
 pub(super) fn agent(source: &str, file: File) -> Result<Agent, AgentError> {
     let mut check = Check { problems: Problems::new(source), examples: Vec::new(), ids: BTreeMap::new() };
@@ -70,6 +83,8 @@ impl Check<'_> {
             self.ask(intent, ask);
         }
         let (intents, index) = self.index(language, &kinds);
+        let plain = |text: &str| words(text).into_iter().map(|word| word.text).collect();
+        let examples = self.examples.iter().map(|(_, text)| plain(text.get_ref())).collect();
         Agent {
             name: self.filled("name", &file.name),
             tag: file.language.get_ref().clone(),
@@ -79,7 +94,7 @@ impl Check<'_> {
             consent_question: self.plain("ask", &file.consent.ask),
             consent_granted: self.plain("granted", &file.consent.granted),
             consent_refused: self.plain("refused", &file.consent.refused),
-            lines: self.lines(&file),
+            lines: self.lines(&file, language),
             target: self.target(&file.human.target),
             keys: self.keys(&file.keys),
             hours,
@@ -88,6 +103,8 @@ impl Check<'_> {
             forms,
             intents,
             index,
+            examples,
+            waits: self.waits(file.turn.as_ref()),
         }
     }
 
@@ -106,7 +123,7 @@ impl Check<'_> {
             Language::Russian => &["ии", "искусственный", "искусственного", "робот", "виртуальный", "виртуальная"],
         };
         if !words(greeting.get_ref()).iter().any(|word| known.contains(&word.text.as_str())) {
-            let message = format!("the greeting has to say that an AI answers: use one of {}", known.join(", "));
+            let message = format!("it has to say that an AI speaks: use one of {}", known.join(", "));
             self.problems.add(greeting.span(), "say", message);
         }
     }
@@ -289,7 +306,31 @@ impl Check<'_> {
             minutes_before_closing: raw.minutes_before_closing.as_ref().map_or(30, |minutes| *minutes.get_ref()),
             digits_min: usize::from(digits.0),
             digits_max: usize::from(digits.1),
+            digits_usual: self.digits_usual(raw),
+            waits: {
+                let own = self.waits(raw.turn.as_ref());
+                if name == SlotName::Phone { own.or(Waits::NUMBER) } else { own }
+            },
         }
+    }
+
+    fn digits_usual(&mut self, raw: &schema::Slot) -> Vec<usize> {
+        let Some(usual) = &raw.digits_usual else { return vec![] };
+        if usual.get_ref().iter().any(|digits| !(3..=15).contains(digits)) {
+            self.problems.add(usual.span(), "digits_usual", "allowed: a list of 3 to 15, for example [10]");
+        }
+        usual.get_ref().iter().map(|digits| usize::from(*digits)).collect()
+    }
+
+    fn waits(&mut self, raw: Option<&Spanned<schema::Waits>>) -> Waits {
+        let Some(raw) = raw else { return Waits::default() };
+        let schema::Waits { finished_ms, unsure_ms, unfinished_ms } = *raw.get_ref();
+        let given: Vec<u32> = [finished_ms, unsure_ms, unfinished_ms].into_iter().flatten().collect();
+        if !given.is_sorted() || given.iter().any(|ms| !(60..=10_000).contains(ms)) {
+            let message = "needs finished_ms <= unsure_ms <= unfinished_ms, each 60 to 10000";
+            self.problems.add(raw.span(), "turn", message);
+        }
+        Waits { finished_ms, unsure_ms, unfinished_ms }
     }
 
     /// A key of one slot has no meaning in another.
@@ -303,6 +344,7 @@ impl Check<'_> {
             ("more", raw.more.as_ref().map(Spanned::span), SlotName::Phone),
             ("digits_min", raw.digits_min.as_ref().map(Spanned::span), SlotName::Phone),
             ("digits_max", raw.digits_max.as_ref().map(Spanned::span), SlotName::Phone),
+            ("digits_usual", raw.digits_usual.as_ref().map(Spanned::span), SlotName::Phone),
         ];
         for (key, span, owner) in keys {
             if let Some(span) = span.filter(|_| owner != name) {
@@ -322,8 +364,14 @@ impl Check<'_> {
         found
     }
 
-    fn lines(&mut self, file: &File) -> Lines {
+    fn lines(&mut self, file: &File, language: Language) -> Lines {
+        let lines = self.trouble(file, language);
+        let busy = match &file.busy {
+            Some(busy) => self.plain("say", &busy.say),
+            None => Template::parse(busy(language)).unwrap_or_default(),
+        };
         Lines {
+            busy,
             human: self.plain("say", &file.human.say),
             offer: self.plain("offer", &file.human.offer),
             transfer_failed: self.plain("failed", &file.human.failed),
@@ -338,6 +386,7 @@ impl Check<'_> {
             silence_bye: self.plain("bye", &file.silence.bye),
             unclear: self.list("say", &file.unclear.say),
             fallback: self.list("say", &file.fallback.say),
+            ..lines
         }
     }
 

@@ -7,9 +7,9 @@ use jiff::ToSpan;
 use jiff::civil::{Date, Time};
 
 use super::agent::{Agent, Form, Slot, SlotName};
-use super::entities::{Asked, Clock, Entities};
+use super::entities::{Asked, Clock, Entities, phone_digits};
 use super::template::{Said, Template, Var};
-use super::{Details, Expects, Outcome, speak};
+use super::{Details, Expects, NumberSoFar, Outcome, Waits, speak};
 
 /// Asked again this often for one slot, then a person is offered.
 const TRIES_MAX: u8 = 2;
@@ -72,6 +72,27 @@ impl Filling {
             Doing::Confirm => Expects::YesNo,
             Doing::Change => Expects::Anything,
         }
+    }
+
+    /// How long to wait for more of what is asked for.
+    pub fn waits(&self, agent: &Agent) -> Option<Waits> {
+        match self.doing {
+            Doing::Slot(name) => self.slot(agent, name).map(|slot| slot.waits),
+            Doing::Confirm | Doing::Change => None,
+        }
+    }
+
+    /// The number that was asked for, with the digits of this text; none where it holds no digits.
+    pub fn number_with(&self, agent: &Agent, text: &str) -> Option<NumberSoFar> {
+        let slot = self.slot(agent, SlotName::Phone)?;
+        let said = phone_digits(text, agent.language);
+        let digits = said.len() + self.digits.len();
+        let complete = if slot.digits_usual.is_empty() {
+            digits >= slot.digits_min
+        } else {
+            slot.digits_usual.contains(&digits) || digits >= slot.digits_max
+        };
+        (!said.is_empty()).then(|| NumberSoFar { complete, digits, ..NumberSoFar::new(&said) })
     }
 
     /// Takes what the turn gives for this form's slots; false if that is nothing.

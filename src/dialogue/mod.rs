@@ -7,6 +7,7 @@
 mod agent;
 mod check;
 pub mod consent;
+mod ending;
 mod entities;
 mod facts;
 mod form;
@@ -18,6 +19,7 @@ mod schema;
 mod speak;
 mod template;
 mod text;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -25,8 +27,10 @@ mod tests;
 use std::fmt;
 
 pub use agent::Agent;
+pub use ending::{Ending, NumberSoFar};
 pub use policy::Dialogue;
 pub use problem::{AgentError, Problem};
+pub use waits::Waits;
 
 /// What reached the dialogue. Whatever the text, `hear` returns in bounded time: it reads at most 120
 /// words of it.
@@ -40,6 +44,10 @@ pub enum Input<'a> {
     Silence,
     /// The caller spoke, and the recognizer could make nothing of it.
     Unclear,
+    /// Noise or music has covered the line for a while.
+    Noise,
+    /// It has for so long that nobody can be there.
+    NoiseForever,
 }
 
 /// What the agent has just asked for: the turn detector waits longer for some answers than for others.
@@ -75,7 +83,8 @@ pub struct Reply {
     pub expects: Expects,
     pub then: Then,
     /// The fact's or form's id, or `slot`, `affirm`, `deny`, `human`, `repeat`, `backchannel`,
-    /// `interrupt`, `withdraw`, `bye`, `abandon`, `digit`, `silence`, `unclear`, `fallback`.
+    /// `interrupt`, `withdraw`, `bye`, `abandon`, `digit`, `silence`, `unclear`, `fallback`, `noise`,
+    /// `give_up`.
     pub intent: String,
     /// False: the agent file has no answer and the fallback was said; a language model may take over.
     pub covered: bool,
@@ -88,6 +97,40 @@ pub struct Reply {
 pub enum Outcome {
     Booked(Details),
     Cancelled(Details),
+}
+
+/// That a form was completed, and nothing of what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Done {
+    /// The form's id in the agent file.
+    pub form: String,
+    pub kind: DoneKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoneKind {
+    Booked,
+    Cancelled,
+}
+
+impl DoneKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            DoneKind::Booked => "booked",
+            DoneKind::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Outcome {
+    pub fn done(&self) -> Done {
+        let (details, kind) = match self {
+            Outcome::Booked(details) => (details, DoneKind::Booked),
+            Outcome::Cancelled(details) => (details, DoneKind::Cancelled),
+        };
+        Done { form: details.form.clone(), kind }
+    }
 }
 
 /// What a completed form holds. Personal data: `Debug` shows which fields are set, never their values.
@@ -165,6 +208,8 @@ impl fmt::Debug for Input<'_> {
             Input::Digit(_) => "Digit",
             Input::Silence => "Silence",
             Input::Unclear => "Unclear",
+            Input::Noise => "Noise",
+            Input::NoiseForever => "NoiseForever",
         })
     }
 }

@@ -1,21 +1,21 @@
 //! What to do with a turn: answer, ask on, put through, hang up, or admit not to know. The only part
 //! of the dialogue with a state; it says nothing that is not in the agent file.
 
+mod ladder;
+
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 
 use super::agent::{Agent, Intent};
+use super::ending::{Ending, ending};
 use super::entities::Asked;
 use super::entities::answer::Closed;
 use super::form::{Doing, Filling};
 use super::heard::Heard;
 use super::template::{Said, Template};
-use super::{Expects, Input, Reply, Then, facts};
-
-/// After so many turns in a row that nothing could be made of, a person is offered.
-const MISSES_MAX: usize = 3;
+use super::{Expects, Input, Reply, Then, Waits, facts};
 
 /// The dialogue of one call, from the caller's first turn after the consent question on.
 #[derive(Clone)]
@@ -29,6 +29,9 @@ pub struct Dialogue {
     last: Vec<(String, bool)>,
     silences: usize,
     misses: usize,
+    noises: usize,
+    /// Times that a person was offered since the conversation last got on.
+    offers: usize,
 }
 
 /// Which question of the agent's is open.
@@ -47,7 +50,7 @@ impl Dialogue {
     /// `today` is the date where the agent's place is.
     pub fn new(agent: Arc<Agent>, today: Date) -> Dialogue {
         let (pending, filling, topic, last) = (Pending::Nothing, None, None, Vec::new());
-        Dialogue { agent, today, pending, filling, topic, last, silences: 0, misses: 0 }
+        Dialogue { agent, today, pending, filling, topic, last, silences: 0, misses: 0, noises: 0, offers: 0 }
     }
 
     /// Answers one input. Never fails; the same inputs always give the same replies.
@@ -57,9 +60,11 @@ impl Dialogue {
             Input::Digit(digit) => self.digit(digit),
             Input::Silence => self.silence(),
             Input::Unclear => self.unclear(),
+            Input::Noise => self.noise(),
+            Input::NoiseForever => self.noise_forever(),
         };
         reply.expects = self.expects();
-        let echo = ["repeat", "silence", "interrupt", "unclear"].contains(&reply.intent.as_str());
+        let echo = ["repeat", "silence", "interrupt", "unclear", "noise"].contains(&reply.intent.as_str());
         if !reply.clauses.is_empty() && !echo {
             self.last = reply.clauses.iter().cloned().zip(reply.fixed.iter().copied()).collect();
         }
@@ -74,6 +79,7 @@ impl Dialogue {
             self.pending = self.resumed();
         }
         self.misses = 0;
+        self.offers = 0;
     }
 
     /// Nobody could be reached at the transfer's target: the conversation goes on here.
@@ -93,6 +99,21 @@ impl Dialogue {
         }
     }
 
+    /// How the words of a turn end, whether or not the turn is over.
+    pub fn ending(&self, text: &str) -> Ending {
+        let number = self.filling.as_ref().filter(|_| self.expects() == Expects::Phone);
+        Ending {
+            number: number.and_then(|filling| filling.number_with(&self.agent, text)),
+            ..ending(&self.agent, text)
+        }
+    }
+
+    /// How long to wait for more where this agent asks what it asks now.
+    pub fn waits(&self) -> Waits {
+        let slot = self.filling.as_ref().filter(|_| self.pending == Pending::Form);
+        slot.and_then(|filling| filling.waits(&self.agent)).unwrap_or_default().or(self.agent.waits)
+    }
+
     fn speech(&mut self, text: &str) -> Reply {
         let agent = Arc::clone(&self.agent);
         let heard = Heard::read(&agent, text, self.today, self.asked());
@@ -101,9 +122,7 @@ impl Dialogue {
         }
         self.silences = 0;
         let reply = self.understand(&heard, text);
-        if reply.covered && !matches!(reply.intent.as_str(), "unclear" | "backchannel") {
-            self.misses = 0;
-        }
+        self.count(&reply);
         reply
     }
 
@@ -353,52 +372,10 @@ impl Dialogue {
         Reply::new(&about.id).say(facts::answer(&agent, about, heard, self.today))
     }
 
-    /// The honest answer to what the agent file does not hold.
-    fn fallback(&mut self) -> Reply {
-        let agent = Arc::clone(&self.agent);
-        self.misses += 1;
-        let mut reply = Reply::new("fallback");
-        reply.covered = false;
-        if self.misses >= MISSES_MAX {
-            return self.offer(reply);
-        }
-        let fallbacks = &agent.lines.fallback;
-        reply.say(plain(fallbacks.get(self.misses - 1).or(fallbacks.last())))
-    }
-
-    fn unclear(&mut self) -> Reply {
-        let agent = Arc::clone(&self.agent);
-        self.misses += 1;
-        let reply = Reply::new("unclear");
-        if self.misses >= MISSES_MAX && self.pending != Pending::OfferHuman {
-            return self.offer(reply);
-        }
-        let unclears = &agent.lines.unclear;
-        let at = (self.misses - 1).min(unclears.len().saturating_sub(1));
-        reply.say(plain(unclears.get(at))).say(self.open_question())
-    }
-
-    fn silence(&mut self) -> Reply {
-        let agent = Arc::clone(&self.agent);
-        if let (Pending::Form, Some(mut filling)) = (self.pending, self.filling.take()) {
-            // Keying has stopped: the number is what it is.
-            let keyed = filling.expects() == Expects::Phone && filling.keys_ended(&agent);
-            let reply = keyed.then(|| self.advance("slot", &mut filling));
-            self.filling = Some(filling);
-            if let Some(reply) = reply {
-                return reply;
-            }
-        }
-        self.silences += 1;
-        match agent.lines.silence.get(self.silences - 1) {
-            Some(prompt) => self.reply("silence", prompt).say(self.open_question()),
-            None => self.hang_up("silence", &agent.lines.silence_bye),
-        }
-    }
-
     fn digit(&mut self, digit: char) -> Reply {
         let agent = Arc::clone(&self.agent);
         self.silences = 0;
+        self.noises = 0;
         if self.expects() == Expects::Phone
             && let Some(mut filling) = self.filling.take()
         {
@@ -467,11 +444,6 @@ impl Dialogue {
         let mut reply = self.reply(intent, &agent.lines.human);
         reply.then = Then::Transfer(agent.target.clone());
         reply
-    }
-
-    fn offer(&mut self, reply: Reply) -> Reply {
-        self.pending = Pending::OfferHuman;
-        reply.say(self.agent.lines.offer.plain())
     }
 
     fn hang_up(&mut self, intent: &str, line: &Template) -> Reply {

@@ -32,8 +32,15 @@ pub(crate) struct File {
     pub abandon: AskSay,
     pub idle: Idle,
     pub silence: Silence,
-    pub unclear: SayList,
+    pub unclear: Unclear,
     pub fallback: SayList,
+    pub noise: Option<Noise>,
+    pub filler: Option<SayList>,
+    pub limit: Option<Limit>,
+    pub voicemail: Option<Say>,
+    pub turn: Option<Spanned<Waits>>,
+    /// Said to a caller for whom there is no room; without it a sentence of the language's.
+    pub busy: Option<Say>,
     #[serde(default)]
     pub keys: BTreeMap<String, Text>,
 }
@@ -137,6 +144,19 @@ pub(crate) struct Slot {
     pub more: Option<Text>,
     pub digits_min: Option<Spanned<u8>>,
     pub digits_max: Option<Spanned<u8>>,
+    /// Phone: how many digits numbers here usually have.
+    pub digits_usual: Option<Spanned<Vec<u8>>>,
+    /// How long to wait for more where this slot is asked for.
+    pub turn: Option<Spanned<Waits>>,
+}
+
+/// Silence until a turn is over, as in the gateway's `[turn]`; what is absent is as there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Waits {
+    pub finished_ms: Option<u32>,
+    pub unsure_ms: Option<u32>,
+    pub unfinished_ms: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -172,5 +192,29 @@ pub(crate) struct Idle {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Silence {
     pub say: Texts,
+    pub bye: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unclear {
+    pub say: Texts,
+    /// When a person was offered and declined, and still nothing is understood.
+    pub bye: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Noise {
+    pub say: Texts,
+    pub bye: Text,
+}
+
+/// What is said of the longest time that a call may take.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limit {
+    /// A minute before it.
+    pub warn: Text,
     pub bye: Text,
 }

@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::call::{CallId, TurnRecord};
+use crate::call::{AnsweredBy, CallId, TurnRecord};
 use crate::clock;
+use crate::dialogue::Done;
 use crate::gateway::Gateway;
 use crate::store::{CallRecord, Direction, MediaRecord, Row, StoreError};
 
@@ -40,6 +41,10 @@ struct CallBody {
     consent: String,
     media: MediaRecord,
     turns: Vec<TurnRecord>,
+    /// Of a call of ours: `person`, `machine` or `unknown`.
+    answered_by: Option<AnsweredBy>,
+    /// Forms that were completed: which, and whether `booked` or `cancelled`.
+    outcomes: Vec<Done>,
 }
 
 impl From<CallRecord> for CallBody {
@@ -57,6 +62,8 @@ impl From<CallRecord> for CallBody {
             consent: r.consent,
             media: r.media,
             turns: r.turns,
+            answered_by: r.answered_by,
+            outcomes: r.outcomes,
         }
     }
 }
@@ -105,16 +112,21 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// 200 while calls can be taken: the engines are loaded (or nothing would serve) and the store answers.
+/// 200 while calls can be taken: the engines are loaded (or nothing would serve), the store answers, and the calls in
+/// progress are answered in time.
 pub async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
-    if gateway.store.healthy().await {
-        (StatusCode::OK, "ready\n")
-    } else {
+    if !gateway.store.healthy().await {
         (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n")
+    } else if gateway.strained() {
+        (StatusCode::SERVICE_UNAVAILABLE, "strained: the calls in progress are answered late\n")
+    } else {
+        (StatusCode::OK, "ready\n")
     }
 }
 
 pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> String {
+    // As of now, not of the last call that came.
+    gateway.strained();
     gateway.metrics.run_upkeep();
     gateway.metrics.render()
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use crate::call::MachineAction;
 use crate::gateway::Gateway;
 use crate::outbound::{Order, OrderRefused, RING_S, is_number};
 
@@ -26,6 +27,9 @@ pub struct OrderBody {
     agent: Option<String>,
     /// Seconds it may ring; 5 to 180.
     ring_s: Option<u32>,
+    /// What to do if a machine answers: `talk` (as with a person), `hang_up` or `message`.
+    #[serde(default)]
+    machine: MachineAction,
 }
 
 #[derive(Serialize)]
@@ -56,7 +60,7 @@ pub async fn place(
         return refused(&OrderRefused::BadNumber);
     }
     let (reply, answer) = oneshot::channel();
-    let order = Order { trunk: body.trunk, to: body.to, agent: body.agent, ring_s, reply };
+    let order = Order { trunk: body.trunk, to: body.to, agent: body.agent, ring_s, machine: body.machine, reply };
     if let Err(why) = gateway.order(order) {
         return refused(&why);
     }
@@ -97,7 +101,7 @@ fn names_loopback(headers: &HeaderMap) -> bool {
 
 fn refused(why: &OrderRefused) -> Response {
     let (status, retry_after) = match why {
-        OrderRefused::BadNumber => (StatusCode::BAD_REQUEST, None),
+        OrderRefused::BadNumber | OrderRefused::NoMessage => (StatusCode::BAD_REQUEST, None),
         OrderRefused::NoTrunk | OrderRefused::NoAgent => (StatusCode::NOT_FOUND, None),
         OrderRefused::NotAllowed => (StatusCode::FORBIDDEN, None),
         OrderRefused::TooMany { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(*retry_after)),

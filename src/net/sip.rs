@@ -9,6 +9,7 @@ mod outbound;
 mod setup;
 mod terms;
 
+pub use inbound::CALL_HEADER;
 pub use lines::LinesError;
 pub use setup::{roads, told};
 pub(crate) use terms::{Shared, leg_config, media_codec};

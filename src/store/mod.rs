@@ -5,8 +5,9 @@ mod sqlite;
 
 use serde::Serialize;
 
-use crate::call::{CallId, Line, TurnRecord};
+use crate::call::{AnsweredBy, CallId, Line, TurnRecord};
 use crate::clock;
+use crate::dialogue::Done;
 use crate::privacy::{ConsentState, Permit};
 
 pub use sqlite::{OpenError, Sqlite, StoreError};
@@ -51,6 +52,10 @@ pub struct CallRecord {
     pub consent: String,
     pub media: MediaRecord,
     pub turns: Vec<TurnRecord>,
+    /// Of a call of ours: who answered; none where nobody did, or nobody looked.
+    pub answered_by: Option<AnsweredBy>,
+    /// The forms that were completed, in order.
+    pub outcomes: Vec<Done>,
 }
 
 impl CallRecord {
@@ -69,6 +74,8 @@ impl CallRecord {
             consent: ConsentState::None.to_string(),
             media: MediaRecord::default(),
             turns: vec![],
+            answered_by: None,
+            outcomes: vec![],
         }
     }
 }

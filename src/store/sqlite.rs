@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY, agent TEXT NOT NULL, started_unix_ms INTEGER NOT NULL,
     ended_unix_ms INTEGER, codec TEXT NOT NULL, state TEXT NOT NULL, consent TEXT NOT NULL,
     media TEXT NOT NULL, turns TEXT NOT NULL,
-    direction TEXT NOT NULL DEFAULT 'inbound', trunk TEXT, security TEXT NOT NULL DEFAULT 'none');
+    direction TEXT NOT NULL DEFAULT 'inbound', trunk TEXT, security TEXT NOT NULL DEFAULT 'none',
+    answered_by TEXT NOT NULL DEFAULT 'null', outcomes TEXT NOT NULL DEFAULT '[]');
 CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_unix_ms);
 CREATE TABLE IF NOT EXISTS lines (
     call INTEGER NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, lost INTEGER NOT NULL,
@@ -235,6 +236,8 @@ async fn add_columns(pool: &SqlitePool) -> Result<(), sqlx::Error> {
         ("direction", "direction TEXT NOT NULL DEFAULT 'inbound'"),
         ("trunk", "trunk TEXT"),
         ("security", "security TEXT NOT NULL DEFAULT 'none'"),
+        ("answered_by", "answered_by TEXT NOT NULL DEFAULT 'null'"),
+        ("outcomes", "outcomes TEXT NOT NULL DEFAULT '[]'"),
     ] {
         let known = sqlx::query("SELECT 1 FROM pragma_table_info('calls') WHERE name = ?").bind(name);
         if known.fetch_optional(pool).await?.is_none() {
@@ -255,7 +258,7 @@ async fn purge(pool: &SqlitePool, call: CallId) -> Result<(), sqlx::Error> {
 
 async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
     let json = |v: Result<String, serde_json::Error>| v.map_err(|e| sqlx::Error::Encode(Box::new(e)));
-    sqlx::query::<Db>("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query::<Db>("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(r.id.0.cast_signed())
         .bind(&r.agent)
         .bind(r.started_unix_ms)
@@ -268,6 +271,8 @@ async fn upsert(pool: &SqlitePool, r: &CallRecord) -> Result<(), sqlx::Error> {
         .bind(r.direction.word())
         .bind(&r.trunk)
         .bind(&r.security)
+        .bind(json(serde_json::to_string(&r.answered_by))?)
+        .bind(json(serde_json::to_string(&r.outcomes))?)
         .execute(pool)
         .await
         .map(drop)
@@ -290,6 +295,8 @@ fn record_of(row: &SqliteRow) -> Result<CallRecord, StoreError> {
         consent: row.try_get("consent")?,
         media: serde_json::from_str(row.try_get("media")?)?,
         turns: serde_json::from_str(row.try_get("turns")?)?,
+        answered_by: serde_json::from_str(row.try_get("answered_by")?)?,
+        outcomes: serde_json::from_str(row.try_get("outcomes")?)?,
     })
 }
 

@@ -37,6 +37,18 @@ pub(crate) fn closed(words: &[Word], lexicon: &Lexicon) -> Option<Closed> {
     [Closed::No, Closed::Enough, Closed::Yes, Closed::Soft, Closed::Filler].into_iter().find(|kind| has(*kind))
 }
 
+/// Nothing but yes, listening noises and politeness.
+pub(crate) fn nods(words: &[Word], lexicon: &Lexicon) -> bool {
+    let mut i = 0;
+    while let Some((kind, length)) = piece(words, i, lexicon).filter(|_| i < words.len()) {
+        if matches!(kind, Some(Closed::No | Closed::Enough | Closed::Mixed)) {
+            return false;
+        }
+        i += length;
+    }
+    i > 0 && i >= words.len()
+}
+
 /// A clear yes or no at the start of a longer turn, and where the rest begins.
 pub(crate) fn leading(words: &[Word], lexicon: &Lexicon) -> (Option<bool>, usize) {
     let mut answer = None;

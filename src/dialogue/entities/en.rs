@@ -64,7 +64,8 @@ pub(super) static LEXICON: Lexicon = Lexicon {
         "okay", "ok", "uh huh", "uhhuh", "uh hu", "aha", "mm hm", "mm hmm", "mhm", "mmhmm", "sure", "right", "fine",
         "thats fine", "good", "thats good", "great", "perfect", "all good", "alright", "all right", "i see",
         "got it", "cool", "lovely", "wonderful", "very good", "understood", "all correct", "everything is correct",
-        "okay then",
+        "okay then", // And how recognizers write "uh huh":
+        "ah hi", "uh hi", "ah high", "uh high", "earth high",
     ],
     no: &[
         "no", "nope", "nah", "no no", "not really", "not now", "wrong", "thats wrong", "that is wrong", "incorrect",

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use jiff::civil::{Date, Weekday};
 
-use super::text::{Word, phrase_at};
+use super::text::{Word, phrase_at, words};
 pub(crate) use time::Clock;
 
 /// A language with grammars for days, times, names, numbers and yes/no.
@@ -200,6 +200,25 @@ fn take(taken: &mut [bool], span: &Range<usize>) {
     if let Some(slots) = taken.get_mut(span.clone()) {
         slots.fill(true);
     }
+}
+
+/// The digits of a text where a phone number is asked for.
+pub(crate) fn phone_digits(of: &str, language: Language) -> String {
+    let found = phone::find(&words(of), language.lexicon(), true);
+    found.map(|mention| mention.value.trim_start_matches('+').to_owned()).unwrap_or_default()
+}
+
+/// How many digits a text ends with that are read out one by one or written as a group: no "three thirty".
+pub(crate) fn digits_at_end(of: &str, language: Language) -> usize {
+    let lexicon = language.lexicon();
+    let digits = |word: &Word| {
+        let text = word.text.as_str();
+        let one = lexicon.cardinals.iter().any(|(known, value)| *known == text && *value < 10)
+            || lexicon.digit_zero.contains(&text);
+        let group = text.chars().all(|c| c.is_ascii_digit()).then_some(text.len());
+        group.or(one.then_some(1))
+    };
+    words(of).iter().rev().map_while(digits).sum()
 }
 
 /// Shorthand: how many words from `at` the longest of these phrases covers.

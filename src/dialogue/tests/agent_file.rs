@@ -22,10 +22,10 @@ fn refused(from: &str, to: &str, expected: &[&str]) {
 
 #[test]
 fn a_wrong_file_is_refused_with_the_line_the_key_and_what_is_allowed() {
-    refused("voice = \"joe\"", "voise = \"joe\"", &["`voise`", "did you mean `voice`?", "greeting"]);
+    refused("voice = \"joe\"", "voicee = \"joe\"", &["`voicee`", "did you mean `voice`?", "greeting"]);
     refused("language = \"en\"", "language = \"xx\"", &["`language`", "allowed: en, ru"]);
     refused("language = \"en\"", "language = 5", &["`language`", "string"]);
-    refused("I'm the clinic's AI assistant.", "I'm Susan.", &["`say`", "an AI answers"]);
+    refused("I'm the clinic's AI assistant.", "I'm Susan.", &["`say`", "an AI speaks"]);
     refused("saturday = \"09:00-14:00\"", "saturday = \"9-14\"", &["`saturday`", "08:00-18:00"]);
     refused("saturday = \"09:00-14:00\"", "saturday = \"14:00-09:00\"", &["`saturday`"]);
     refused("\"2026-12-25\", \"2026", "\"2026-13-25\", \"2026", &["`closed`", "2026-12-25"]);
@@ -48,6 +48,10 @@ fn a_wrong_file_is_refused_with_the_line_the_key_and_what_is_allowed() {
     refused("saturday = \"On Saturday", "saturnday = \"On Saturday", &["`saturnday`", "did you mean `saturday`?"]);
     refused("id = \"parking\"", "id = \"hours\"", &["`id`", "taken already"]);
     refused("id = \"parking\"", "id = \"affirm\"", &["`id`", "dialogue's own"]);
+    refused("id = \"parking\"", "id = \"noise\"", &["`id`", "dialogue's own"]);
+    refused("this is the AI assistant of", "this is", &["`say`", "an AI speaks"]);
+    refused("say = [\"One moment, please.\", ", "say = []\nsay2 = [", &["`say2`"]);
+    refused("[limit] #", "[limit]\nend = \"x\" #", &["`end`", "warn"]);
     refused("9 = \"repeat\"", "9 = \"repeet\"", &["`9`", "did you mean `repeat`?", "parking"]);
     refused("9 = \"repeat\"", "90 = \"repeat\"", &["`90`", "0 to 9"]);
     refused("0 = \"human\"", "0 = \"hours\"", &["`0`", "always reaches a person"]);
@@ -219,4 +223,29 @@ fn any_text_gets_a_bounded_answer() {
     }
     let late = Dialogue::new(agent(ENGLISH), Date::MAX).hear(Input::Speech("book an appointment for tomorrow at ten"));
     assert!(!late.clauses.is_empty());
+}
+
+/// The lines for trouble may be left out: every language has its own.
+#[test]
+fn a_file_without_lines_for_trouble_is_not_speechless() {
+    for (file, noise, filler) in
+        [(ENGLISH, "too much noise on the line", "One moment, please."), (RUSSIAN, "слишком шумно", "Одну минуту")]
+    {
+        let mut kept = true;
+        let lines = file.lines().filter(|line| {
+            if line.starts_with('[') {
+                let own = ["[noise]", "[filler]", "[limit]", "[voicemail]"];
+                kept = !own.iter().any(|table| line.starts_with(table));
+            }
+            kept
+        });
+        let bare = lines.collect::<Vec<_>>().join("\n");
+        assert!(bare.len() < file.len());
+        let agent = agent(&bare);
+        let fixed = agent.fixed_sentences().join(" ");
+        assert!(fixed.contains(noise) && fixed.contains(filler), "{fixed}");
+        assert!(agent.filler(0) != agent.filler(1) && agent.filler(1) == agent.filler(9));
+        assert!(!agent.limit_warning().is_empty() && !agent.limit_goodbye().is_empty());
+        assert_eq!(agent.voicemail(), None);
+    }
 }

@@ -7,6 +7,7 @@ mod data_english;
 mod data_russian;
 mod english;
 mod russian;
+mod trouble;
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub(super) fn hear(agent: &Arc<Agent>, text: &str) -> Reply {
 }
 
 /// Plays a conversation. Lines, in any number and order after each input:
-/// `caller: words`, `keys: 0`, `silence:`, `unclear:` are inputs; what must hold of the reply then:
+/// `caller: words`, `keys: 0`, `silence:`, `unclear:`, `noise:`, `endless:` are inputs; what must hold of the reply then:
 /// `agent: text it contains`, `quiet:` no clause, `intent: x`, `expects: Day`, `then: hangup|transfer`,
 /// `covered: false`, `booked: day time name phone`, `cancelled: name`.
 pub(super) fn check(file: &str, script: &str) {
@@ -45,6 +46,8 @@ pub(super) fn check(file: &str, script: &str) {
             "caller" => reply = dialogue.hear(Input::Speech(value)),
             "silence" => reply = dialogue.hear(Input::Silence),
             "unclear" => reply = dialogue.hear(Input::Unclear),
+            "noise" => reply = dialogue.hear(Input::Noise),
+            "endless" => reply = dialogue.hear(Input::NoiseForever),
             "keys" => {
                 for key in value.chars().filter(|key| !key.is_whitespace()) {
                     reply = dialogue.hear(Input::Digit(key));

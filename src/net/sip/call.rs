@@ -7,7 +7,7 @@ use sip::{CallHandle, Peer};
 use tokio::sync::mpsc;
 
 use crate::call::driver::CallInput;
-use crate::call::{CallId, EndCause};
+use crate::call::{CallId, EndCause, MachineAction};
 use crate::gateway::Admission;
 use crate::net::ports::Pair;
 use crate::store::{CallRecord, LineInfo};
@@ -30,6 +30,8 @@ pub(super) struct Dialling {
     pub peer: Peer,
     pub line: LineInfo,
     pub record: CallRecord,
+    /// What is done if a machine answers.
+    pub machine: MachineAction,
     /// When it has rung long enough.
     pub until: Instant,
 }

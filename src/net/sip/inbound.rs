@@ -15,7 +15,7 @@ use super::terms::{Shared, answer, is_private, leg_change, leg_config, local_med
 use super::{CALL_INPUTS, SipDriver};
 use crate::call::driver::{CallInput, Driver};
 use crate::call::registry::Summary;
-use crate::call::{Call, CallId};
+use crate::call::{Call, CallId, MachineAction};
 use crate::clock;
 use crate::gateway::{Admission, Refused};
 use crate::net::ports::Pair;
@@ -23,6 +23,9 @@ use crate::net::shard::NewCall;
 use crate::random;
 use crate::route::Asked;
 use crate::store::{Direction, LineInfo};
+
+/// In our 200 to a caller: the call's id, as the API writes it.
+pub const CALL_HEADER: &str = "X-Dauys-Call";
 
 /// What routes may look at beside the numbers: who sent the call on, and what the caller's side adds.
 fn headers(info: &CallInfo) -> Vec<(String, String)> {
@@ -48,6 +51,8 @@ pub(super) struct Ready {
     pub local: LocalMedia,
     pub peer: Peer,
     pub line: LineInfo,
+    /// Of a call of ours: what is done if a machine answers.
+    pub machine: Option<MachineAction>,
 }
 
 impl SipDriver {
@@ -100,13 +105,15 @@ impl SipDriver {
         if let Some(offer) = &offer {
             answer(offer, &mut local)?;
         }
-        let admission = self.gateway.admit(agent)?;
+        let admission = self.gateway.admit_caller(agent)?;
         let sockets = self.gateway.ports.take(at.bound).map_err(|_| Refused::NoPorts)?;
         local.address.set_port(sockets.port);
         local.session_id = admission.id.0 >> 1;
         let negotiated = offer.map(|o| answer(&o, &mut local)).transpose()?;
         let body = negotiated.as_ref().map_or_else(|| sdp::offer(&local), |n| n.body.clone());
-        self.endpoint.answer(now, call, &body).map_err(|_| Refused::Gone)?;
+        // Random, so it says nothing of anybody; who tests a trunk finds the call by it in the API.
+        let headers = vec![(CALL_HEADER.to_owned(), admission.id.to_string())];
+        self.endpoint.answer_with(now, call, &body, headers).map_err(|_| Refused::Gone)?;
         let line = LineInfo { direction: Direction::Inbound, trunk };
         self.waiting.insert(call, Waiting { admission, sockets, local, peer, line, negotiated });
         Ok(())
@@ -121,7 +128,7 @@ impl SipDriver {
             return;
         };
         let Waiting { admission, sockets, local, peer, line, .. } = waiting;
-        match self.start(now, admission, sockets, &negotiated, Ready { local, peer, line }) {
+        match self.start(now, admission, sockets, &negotiated, Ready { local, peer, line, machine: None }) {
             Some(running) => {
                 self.handles.insert(running.id, call);
                 self.running.insert(call, running);
@@ -139,8 +146,8 @@ impl SipDriver {
         negotiated: &Negotiated,
         ready: Ready,
     ) -> Option<Running> {
-        let Admission { id, agent, shard, poked, lines, place } = admission;
-        let Ready { mut local, peer, line } = ready;
+        let Admission { id, agent, shard, poked, lines, place, turned_away } = admission;
+        let Ready { mut local, peer, line, machine } = ready;
         local.settle(negotiated);
         if matches!(negotiated.security, Security::Sdes { .. }) && !is_private(peer) {
             info!(call = %id, "its media is encrypted with keys that came unencrypted; use SIP over TLS against listeners");
@@ -150,7 +157,8 @@ impl SipDriver {
             error!(call = %id, "what was agreed on encryption cannot be done; hanging up");
             return None;
         };
-        let call = Call::new(now, id, Arc::clone(&agent.agent), clock::today(), self.gateway.call_config());
+        let call = Call::new(now, id, Arc::clone(&agent.agent), clock::today(), self.gateway.call_config(machine));
+        let call = if turned_away { call.turned_away() } else { call };
         let mut summary = Summary::new(id, &agent.name, negotiated.codec.name(), &line);
         summary.security(negotiated.security.name());
         self.gateway.registry.update(summary.record());

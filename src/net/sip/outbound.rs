@@ -13,7 +13,7 @@ use super::call::{Dialling, outcome};
 use super::inbound::Ready;
 use super::setup::media_at;
 use super::terms::local_media;
-use crate::call::CallId;
+use crate::call::{CallId, MachineAction};
 use crate::clock;
 use crate::gateway::Refused;
 use crate::outbound::{ORDERS, Order, OrderRefused};
@@ -40,6 +40,9 @@ impl SipDriver {
         }
         self.lines.allows(&order.trunk, &order.to)?;
         let agent = self.gateway.agent(order.agent.as_deref()).ok_or(OrderRefused::NoAgent)?;
+        if order.machine == MachineAction::Message && agent.agent.voicemail().is_none() {
+            return Err(OrderRefused::NoMessage);
+        }
         let way = self.lines.way(now, &order.trunk, &order.to)?;
         let peer = *way.targets.first().ok_or(OrderRefused::Unreachable)?;
         let full = |refused: Refused| OrderRefused::Full { retry_after: refused.retry_after().unwrap_or_default() };
@@ -68,7 +71,8 @@ impl SipDriver {
         self.gateway.registry.update(record.clone());
         info!(call = %id, trunk = %order.trunk, "calling");
         let until = now + Duration::from_secs(order.ring_s.into());
-        self.dialling.insert(call, Dialling { admission, sockets, local, peer, line, record, until });
+        let machine = order.machine;
+        self.dialling.insert(call, Dialling { admission, sockets, local, peer, line, record, machine, until });
         Ok(id)
     }
 
@@ -84,9 +88,15 @@ impl SipDriver {
             let _ = self.endpoint.hangup(now, call, Some(sip::Reason::sip(488, "no common codec")));
             return;
         };
-        let Dialling { admission, sockets, local, peer, line, .. } = dialling;
+        let Dialling { admission, sockets, local, peer, line, machine, .. } = dialling;
         let id = admission.id;
-        match self.start(now, admission, sockets, &negotiated, Ready { local, peer, line: line.clone() }) {
+        match self.start(
+            now,
+            admission,
+            sockets,
+            &negotiated,
+            Ready { local, peer, line: line.clone(), machine: Some(machine) },
+        ) {
             Some(running) => {
                 self.handles.insert(id, call);
                 self.running.insert(call, running);

@@ -1,11 +1,17 @@
 //! Scripts of whole calls on virtual time: a caller who speaks, an agent file that answers, no engine.
 
+mod interrupting;
+
 use std::collections::{HashMap, VecDeque};
 
 use super::*;
 use crate::privacy::Scope;
 
-const AGENT: &str = include_str!("../../configs/agents/front-desk.toml");
+mod answering;
+mod filling;
+mod trouble;
+
+const AGENT: &str = include_str!("../../../configs/agents/front-desk.toml");
 const TICK: Duration = Duration::from_millis(20);
 /// What the engines of these tests take.
 const RECOGNITION: Duration = Duration::from_millis(40);
@@ -17,21 +23,44 @@ struct Stage {
     began: Instant,
     now: Instant,
     at_ms: u64,
+    /// How long the caller has been speaking.
+    spoken_ms: u32,
     log: Vec<String>,
     due: VecDeque<(Instant, Action)>,
     caller: (String, f32),
+    /// How loud the caller is.
+    dbfs: f32,
     texts: HashMap<ClauseId, String>,
     playing: Option<(ClauseId, u32)>,
+    /// The agent is silent for the caller.
+    held: bool,
+    /// The recognizer fails.
+    deaf: bool,
     queue: VecDeque<ClauseId>,
     released: Option<u64>,
     ended: bool,
+    recognition: Duration,
+    loud: bool,
+    beep: Option<u16>,
+    thinking: u64,
+    read_ahead: Vec<crate::call::PromptLine>,
 }
 
 impl Stage {
-    #[allow(clippy::disallowed_methods)]
     fn new(llm: LlmUse) -> Self {
+        Self::with(CallConfig {
+            turn: Turn::default(),
+            silence_ms: 7000,
+            duration_s_max: 600,
+            llm,
+            warm: llm == LlmUse::Local,
+            answering: None,
+        })
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn with(config: CallConfig) -> Self {
         let began = Instant::now();
-        let config = CallConfig { turn: Turn::default(), silence_ms: 7000, duration_s_max: 600, llm };
         let agent = Arc::new(Agent::parse(AGENT).expect("the demo agent"));
         let monday = jiff::civil::date(2026, 11, 23);
         Self {
@@ -39,14 +68,23 @@ impl Stage {
             began,
             now: began,
             at_ms: 0,
+            spoken_ms: 0,
             log: vec![],
             due: VecDeque::new(),
             caller: (String::new(), 0.9),
+            dbfs: -20.0,
             texts: HashMap::new(),
             playing: None,
+            held: false,
+            deaf: false,
             queue: VecDeque::new(),
             released: None,
             ended: false,
+            recognition: RECOGNITION,
+            loud: false,
+            beep: None,
+            thinking: 0,
+            read_ahead: vec![],
         }
     }
 
@@ -60,21 +98,61 @@ impl Stage {
     fn effect(&mut self, effect: Effect) {
         let (text, score) = self.caller.clone();
         match effect {
-            Effect::Recognize(job) => self.due.push_back((self.now + RECOGNITION, Action::Heard { job, text })),
-            Effect::Score(job) => self.due.push_back((self.now + SCORE, Action::Scored { job, finished: score })),
-            Effect::Say { clause, text } => {
+            Effect::Recognize { job, due: Due::Maybe(_) } => {
+                self.log.push("words so far".into());
+                self.due.push_back((self.now + self.recognition, Action::Heard { job, text }));
+            }
+            Effect::Recognize { job, .. } if self.deaf => {
+                self.due.push_back((self.now + self.recognition, Action::NotHeard { job }));
+            }
+            Effect::Recognize { job, .. } => {
+                self.due.push_back((self.now + self.recognition, Action::Heard { job, text }))
+            }
+            Effect::Score { job, .. } => {
+                self.due.push_back((self.now + SCORE, Action::Scored { job, finished: score }))
+            }
+            Effect::Say { clause, text, .. } => {
                 self.texts.insert(clause, text);
                 self.queue.push_back(clause);
             }
             Effect::Release { utterance } => self.released = Some(utterance),
             Effect::Cancel { utterance } => self.queue.retain(|c| c.utterance != utterance),
+            Effect::HoldPlayout => {
+                self.held = true;
+                self.log.push(format!("agent held after {} ms", self.spoken_ms));
+            }
+            Effect::ResumePlayout => {
+                self.held = false;
+                // As the playout does, which goes back to where a word began.
+                if let Some((_, ms)) = &mut self.playing {
+                    *ms = ms.saturating_sub(200);
+                }
+                self.log.push("agent goes on".into());
+            }
+            Effect::BargedIn { yielded } => {
+                self.log.push(if yielded { "yielded".into() } else { "not yielded".into() })
+            }
             Effect::StopPlayout => {
+                self.held = false;
                 if self.playing.take().is_some() {
                     self.log.push("agent stops".into());
                 }
             }
             Effect::Duck(on) => self.log.push(if on { "agent quieter".into() } else { "agent louder".into() }),
-            Effect::Think { prompt, .. } => self.log.push(format!("asks the model, {} lines", prompt.len())),
+            Effect::Think { utterance, prompt } => {
+                self.thinking = utterance;
+                if !self.read_ahead.is_empty() && prompt.starts_with(&self.read_ahead) {
+                    self.log.push("goes on from what was read".into());
+                }
+                self.log.push(format!("asks the model, {} lines", prompt.len()));
+            }
+            Effect::Warm(prompt) => {
+                self.log.push(format!("the model reads ahead, {} lines", prompt.len()));
+                self.read_ahead = prompt;
+            }
+            Effect::StopThinking => self.log.push("thinks no more".into()),
+            Effect::AnsweredBy(by) => self.log.push(format!("answered by {}", by.word())),
+            Effect::Outcome(done) => self.log.push(format!("outcome: {} {}", done.form, done.kind.word())),
             Effect::Remember(line) => {
                 let kept = self.call.gate().permit(Scope::Transcript).is_some();
                 let kept = if kept { "kept" } else { "not kept" };
@@ -82,30 +160,52 @@ impl Stage {
             }
             Effect::Purge => self.log.push("purged".into()),
             Effect::TurnDone(t) => {
-                self.log.push(format!("turn {} {} committed +{}", t.turn, t.judgement.word(), t.committed_ms));
+                let late = if t.filler { " after a filler" } else { "" };
+                self.log.push(format!("turn {} {} committed +{}{late}", t.turn, t.judgement.word(), t.committed_ms));
             }
             Effect::Transfer(target) => self.log.push(format!("transfers to {target}")),
             Effect::HangUp(cause) => {
                 self.ended = true;
                 self.log.push(format!("hangs up: {}", cause.word()));
             }
-            Effect::ForgetAudio { .. } | Effect::StopThinking => {}
+            Effect::GiveUp(given_up) => self.due.retain(|(_, action)| match action {
+                Action::Heard { job, .. } | Action::Scored { job, .. } => *job != given_up,
+                _ => true,
+            }),
+            Effect::ForgetAudio { .. } => {}
         }
     }
 
     fn tick(&mut self, speech: f32) {
         self.now += TICK;
         self.at_ms += 20;
+        self.spoken_ms = if speech >= 0.5 { self.spoken_ms + 20 } else { 0 };
         while let Some(at) = self.due.iter().position(|(t, _)| *t <= self.now) {
             let (_, action) = self.due.remove(at).expect("it is there");
             self.apply(action);
         }
         self.play();
-        let sounding = self.playing.map(|(clause, played_ms)| crate::call::Sounding { clause, played_ms });
-        self.apply(Action::Frame { at: MediaTime::from_ms(self.at_ms), speech, sounding });
+        let sounding = self.playing.map(|(clause, played_ms)| {
+            let length_ms = self.texts[&clause].chars().count() * 1000 / CHARS_PER_S;
+            crate::call::Sounding { clause, played_ms, length_ms: u32::try_from(length_ms).ok() }
+        });
+        if let Some(hz) = self.beep {
+            self.apply(Action::Beep { hz });
+        }
+        let dbfs = if self.loud {
+            -20.0
+        } else if speech > 0.5 {
+            self.dbfs
+        } else {
+            -70.0
+        };
+        self.apply(Action::Frame { at: MediaTime::from_ms(self.at_ms), speech, dbfs, sounding });
     }
 
     fn play(&mut self) {
+        if self.held {
+            return;
+        }
         if self.playing.is_none() {
             let next = self.queue.front().copied().filter(|c| Some(c.utterance) == self.released);
             let Some(clause) = next else { return };
@@ -154,12 +254,57 @@ impl Stage {
             "not-transferred" => self.apply(Action::TransferFailed),
             "hold" => self.apply(Action::Held(true)),
             "resume" => self.apply(Action::Held(false)),
+            "deaf" => self.deaf = true,
+            "from-now-on-dbfs" => self.dbfs = rest.parse().expect("a level"),
+            // What the detector is not sure of, and the recognizer makes a word of.
+            "cough" => {
+                self.caller = ("Blub.".to_owned(), 0.5);
+                self.run(ms(), 0.55, false);
+                self.run(1000, 0.02, false);
+            }
+            // Speech that has not ended yet.
+            "begin" => {
+                let (ms, text) = rest.split_once(' ').expect("milliseconds and words");
+                self.caller = (text.to_owned(), 0.9);
+                self.run(ms.parse().expect("milliseconds"), 0.95, false);
+            }
+            // Nothing comes from the line, not even silence.
+            "lost" => {
+                for _ in 0..ms() / 20 {
+                    self.now += TICK;
+                    self.play();
+                    if self.call.deadline().is_some_and(|d| d <= self.now) {
+                        self.apply(Action::Timeout);
+                    }
+                }
+            }
             "bye" => self.apply(Action::HungUp(EndCause::CallerHungUp)),
             "noise" => {
                 self.caller = (String::new(), 0.5);
                 self.run(ms(), 0.9, false);
                 self.run(1000, 0.02, false);
             }
+            // The caller makes a sound, and goes on: `babble 9000`, `music 9000`, `sound 400 hello` with these words.
+            "babble" | "music" | "beep" | "sound" => {
+                let (ms, text) = rest.split_once(' ').unwrap_or((rest, ""));
+                self.caller = (text.to_owned(), 0.9);
+                self.loud = true;
+                self.beep = (word == "beep").then_some(1_000);
+                self.run(ms.parse().expect("milliseconds"), if word == "music" { 0.1 } else { 0.9 }, false);
+                self.loud = false;
+                self.beep = None;
+            }
+            // A conversation until so many seconds after the call's beginning, or a little longer.
+            "talk" => {
+                let until_ms: u64 = rest.parse::<u64>().expect("seconds") * 1000;
+                while self.at_ms < until_ms && !self.ended {
+                    self.step("speak When are you open?");
+                    self.step("listen");
+                }
+            }
+            "slow" => self.recognition = Duration::from_millis(ms().into()),
+            "thought" => self.apply(Action::Thought { utterance: self.thinking, clause: rest.to_owned() }),
+            "thought-end" => self.apply(Action::ThoughtEnded { utterance: self.thinking }),
             // A second of speech (or as said: `speak 300 uh huh`), then silence.
             "speak" => {
                 let (first, others) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -181,7 +326,10 @@ fn check(script: &str) {
 }
 
 fn check_with(script: &str, llm: LlmUse) {
-    let mut stage = Stage::new(llm);
+    check_on(Stage::new(llm), script);
+}
+
+fn check_on(mut stage: Stage, script: &str) {
     let mut at = 0;
     for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
         if let Some(step) = line.strip_prefix("> ") {
@@ -319,8 +467,21 @@ fn withdrawal_purges_and_keeps_no_more() {
 
 #[test]
 fn an_unfinished_sentence_waits_and_a_pause_drops_the_draft() {
-    check("> start\n> listen\n> key 1\n> listen\n> speak I'd like to\nunfinished committed +900");
-    check("> start\n> listen\n> key 1\n> listen\n> speak When are you open? ?0.3\nunsure committed +460");
+    let opening = "> start\n> listen\n> key 1\n> listen\n";
+    check(&format!("{opening}> speak I'd like to\n! turn\n> wait 600\nunfinished committed +1200"));
+    check(&format!("{opening}> speak Who won the match ?0.95\nunsure committed +460"));
+}
+
+#[test]
+fn a_number_waits_for_its_groups() {
+    let asked = "> start\n> listen\n> key 1\n> listen\n> speak I'd like to book an appointment.\n> listen\n\
+                 > speak Next Thursday.\n> listen\n> speak Half past ten in the morning.\n> listen\n\
+                 > speak My name is Anna Miller.\n> listen\n";
+    // Digits that take three seconds to say, and are there.
+    check(&format!("{asked}> speak 3500 My number is 555 123 4567.\nfinished committed +460"));
+    check(&format!("{asked}> speak 2000 My number is 555 123\n! turn\n> wait 600\nunfinished committed +1500"));
+    // Ten digits in a second are the recognizer's.
+    check(&format!("{asked}> speak 1000 My number is 555-555-5555\n! turn\n> wait 600\nunfinished"));
 }
 
 #[test]
