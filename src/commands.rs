@@ -1,8 +1,10 @@
 //! What each command does, in terms of the library. Nothing else depends on this file.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,11 +14,12 @@ use dauys::caller::{self, CallOptions};
 use dauys::config::{Config, Strangers};
 use dauys::dialogue::Agent;
 use dauys::gateway::{Gateway, load_agents};
+use dauys::rehearse::{self, Scenario};
 use dauys::route::{Asked, Routes};
 use models::manifest::{Group, Manifest, Row, Status};
 use models::pull::Bar;
 
-use crate::{Call, Check, Command, Models, Serve};
+use crate::{Call, Check, Command, Models, Rehearse, Serve};
 
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
@@ -24,6 +27,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Check(options) => check(&options),
         Command::Models { what } => models_command(&what),
         Command::Call(options) => runtime()?.block_on(call(options)),
+        Command::Rehearse(options) => runtime()?.block_on(rehearse(options)),
         Command::Console { config } => runtime()?.block_on(console(&config)),
     }
 }
@@ -182,6 +186,43 @@ async fn call(options: Call) -> Result<ExitCode> {
     }
     let answered = report.turns.iter().all(|t| t.voice_to_voice_ms.is_some());
     Ok(if answered { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// Ctrl-C ends it early, with what was measured until then.
+async fn rehearse(options: Rehearse) -> Result<ExitCode> {
+    let mut scenario = Scenario::load(&options.scenario)?;
+    scenario.load.calls = options.calls.or(scenario.load.calls);
+    scenario.load.at_once = options.at_once.unwrap_or(scenario.load.at_once);
+    let scenario = scenario.checked(&options.scenario)?;
+    let out = options.out.unwrap_or_else(|| default_folder(&options.scenario));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (listener, stopping) = (tokio::spawn(stop_signal()), Arc::clone(&stop));
+    let on_signal = tokio::spawn(async move {
+        if let Ok(Ok(())) = listener.await {
+            say("hanging up; what was measured counts ...");
+            stopping.store(true, Ordering::Relaxed);
+        }
+    });
+    let whom = rehearse::Options { target: options.target, api: options.api };
+    let result = rehearse::run(scenario, &whom, stop, Arc::new(|what: &str| say(&format!("  {what}")))).await;
+    on_signal.abort();
+    let result = result?;
+    rehearse::write(&result, &out)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&result)?);
+    } else {
+        print!("{}", result.text());
+        println!("  {:<26} {}", "report", out.join("report.html").display());
+    }
+    result.misses().iter().for_each(|missed| say(missed));
+    Ok(if result.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `rehearsals/NAME-TIME`, so that no run overwrites another.
+fn default_folder(scenario: &Path) -> PathBuf {
+    let name = scenario.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let time = dauys::clock::rfc3339(dauys::clock::unix_ms()).replace(':', "");
+    PathBuf::from("rehearsals").join(format!("{name}-{}", time.split('.').next().unwrap_or_default()))
 }
 
 /// The whole road: an own gateway on free ports, and a call to it from this machine's sound card.

@@ -29,6 +29,8 @@ enum Command {
     },
     /// Call somebody with recordings, record the answer, measure.
     Call(Call),
+    /// Let simulated callers talk to an agent, many at once, and report how it did.
+    Rehearse(Rehearse),
     /// Talk to the agent through this machine's microphone and speaker.
     Console {
         /// A configuration; its agent answers, on ports of its own.
@@ -111,6 +113,30 @@ struct Call {
     #[arg(long)]
     srtp: bool,
     /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Rehearse {
+    /// What callers say, and when; configs/rehearsals has examples.
+    scenario: PathBuf,
+    /// Whom to call instead of the scenario's target: sip:NAME@HOST[:PORT]
+    #[arg(long, value_name = "sip:NAME@HOST")]
+    target: Option<String>,
+    /// The gateway's HTTP address: its own times of each turn go into the report.
+    #[arg(long, value_name = "http://HOST:PORT")]
+    api: Option<String>,
+    /// Callers at once instead of the scenario's.
+    #[arg(long, value_name = "N")]
+    at_once: Option<usize>,
+    /// Calls altogether instead of the scenario's.
+    #[arg(long, value_name = "N")]
+    calls: Option<usize>,
+    /// Folder for result.json and report.html; default rehearsals/NAME-TIME.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }

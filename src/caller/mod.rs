@@ -2,32 +2,27 @@
 //! trunk. What it says comes from a `Party`; what it measures is taken on the wire, not behind a buffer.
 
 pub mod console;
+mod dial;
 pub mod report;
 pub mod script;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use media::rtp::Packet;
-use media::secure::Security;
-use media::{Digit, FramePool, Leg};
-use sip::sdp::{self, Codec, LocalMedia, Protection, SrtpKeys, SrtpPolicy};
-use sip::{CallHandle, Endpoint, EndpointConfig, Event, InviteRequest, Output, Peer};
-use tokio::net::UdpSocket;
+use media::{Digit, FramePool};
+use sip::sdp::Codec;
+use sip::{Event, Output, Peer};
+
+pub(crate) use dial::{Agreed, DATAGRAM, Dialled, PACKET_SAMPLES, call_id};
 
 use crate::caller::report::Report;
 use crate::clock;
-use crate::config::Rtp;
-use crate::net::sip::{Shared, leg_config};
-use crate::random;
 
-const DATAGRAM: usize = 2048;
-const TICK: Duration = Duration::from_millis(20);
+pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// Received audio louder than this is speech: the gateway sends digital silence between utterances.
 pub const SPEECH_DBFS: f32 = -45.0;
 /// Key presses, as a person makes them.
-const DIGIT_MS: u32 = 120;
+pub(crate) const DIGIT_MS: u32 = 120;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
@@ -88,74 +83,28 @@ impl CallOptions {
     pub fn new(target: String, duration_max: Duration) -> Self {
         Self { target, duration_max, codecs: vec![Codec::Pcmu, Codec::Pcma], srtp: false }
     }
-
-    fn local(&self, address: SocketAddr) -> Result<LocalMedia, CallerError> {
-        let mut local = LocalMedia { codecs: self.codecs.clone(), ..LocalMedia::new(address, 1) };
-        if self.srtp {
-            let keys = Some(SrtpKeys::new(random::secret()?));
-            let policy = SrtpPolicy::Required;
-            local.protection = Protection { policy, keys, fingerprint: None, trusts_signalling: true };
-        }
-        Ok(local)
-    }
 }
 
 struct Session<'a, P: Party> {
-    endpoint: Endpoint,
-    sip: UdpSocket,
-    rtp: UdpSocket,
-    local: LocalMedia,
-    call: CallHandle,
+    dialled: Dialled,
     party: &'a mut P,
-    leg: Option<Leg>,
-    payload_type: u8,
-    decoder: Option<media::codec::Decoder>,
-    /// What SRTP adds to a packet.
-    tag_bytes: usize,
+    media: Option<Agreed>,
     last_speech: Option<Instant>,
     report: Report,
     over: bool,
 }
 
 /// A pause in the agent's packets after which speech is a new answer.
-const NEW_ANSWER: Duration = Duration::from_millis(100);
+pub(crate) const NEW_ANSWER: Duration = Duration::from_millis(100);
 
 /// Places the call, lets the party talk, and says what happened.
 pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Report, CallerError> {
-    let peer = resolve(&options.target).await?;
-    let any: SocketAddr = if peer.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-    let sip = UdpSocket::bind(any).await?;
-    sip.connect(peer).await?;
-    let own_ip = sip.local_addr()?.ip();
-    let sip_port = sip.local_addr()?.port();
-    drop(sip);
-    let sip = UdpSocket::bind((own_ip, sip_port)).await?;
-    let rtp = UdpSocket::bind((own_ip, 0)).await?;
-    let local = options.local(rtp.local_addr()?)?;
-    let mut endpoint = Endpoint::new(EndpointConfig::new(sip.local_addr()?, random::bits()));
-    let now = clock::now();
-    let request = InviteRequest {
-        from_user: "dauys-call".into(),
-        ..InviteRequest::new(vec![sip::Peer::udp(peer)], &options.target, Some(sdp::offer(&local)))
-    };
-    let call = endpoint.invite(now, request)?;
-    party.begin(now);
-    let session = Session {
-        endpoint,
-        sip,
-        rtp,
-        local,
-        call,
-        party,
-        leg: None,
-        payload_type: 0,
-        decoder: None,
-        tag_bytes: 0,
-        last_speech: None,
-        report: Report::new(now),
-        over: false,
-    };
-    session.run(now + options.duration_max).await
+    let dialled = Dialled::place(options).await?;
+    let invited = dialled.invited;
+    party.begin(invited);
+    let report = Report::new(invited);
+    let session = Session { dialled, party, media: None, last_speech: None, report, over: false };
+    session.run(invited + options.duration_max).await
 }
 
 impl<P: Party> Session<'_, P> {
@@ -166,18 +115,18 @@ impl<P: Party> Session<'_, P> {
         loop {
             self.outputs().await?;
             if self.over {
-                self.report.finish(clock::now(), self.leg.as_ref());
+                self.report.finish(clock::now(), self.media.as_ref().map(|m| &m.leg));
                 return Ok(self.report);
             }
-            let deadline = self.endpoint.deadline().unwrap_or(end);
+            let deadline = self.dialled.endpoint.deadline().unwrap_or(end);
             tokio::select! {
-                received = self.sip.recv_from(&mut signalling) => if let Ok((len, from)) = received {
-                    self.endpoint.handle(clock::now(), Peer::udp(from), &signalling[..len]);
+                received = self.dialled.sip.recv_from(&mut signalling) => if let Ok((len, from)) = received {
+                    self.dialled.endpoint.handle(clock::now(), Peer::udp(from), &signalling[..len]);
                 },
-                received = self.rtp.recv_from(&mut media) => if let Ok((len, from)) = received {
+                received = self.dialled.rtp.recv_from(&mut media) => if let Ok((len, from)) = received {
                     self.datagram(clock::now(), from, &mut media[..len]);
                 },
-                () = tokio::time::sleep_until(deadline.into()) => self.endpoint.handle_timeout(clock::now()),
+                () = tokio::time::sleep_until(deadline.into()) => self.dialled.endpoint.handle_timeout(clock::now()),
                 () = tokio::time::sleep_until(tick.into()) => {
                     tick += TICK;
                     self.tick(&mut pool).await;
@@ -190,9 +139,9 @@ impl<P: Party> Session<'_, P> {
     }
 
     async fn outputs(&mut self) -> Result<(), CallerError> {
-        while let Some(output) = self.endpoint.poll() {
+        while let Some(output) = self.dialled.endpoint.poll() {
             match output {
-                Output::Send { to, bytes } => drop(self.sip.send_to(&bytes, to.address).await),
+                Output::Send { to, bytes } => drop(self.dialled.sip.send_to(&bytes, to.address).await),
                 Output::Event(event) => self.event(event)?,
                 Output::Banned(_) => {}
             }
@@ -203,18 +152,10 @@ impl<P: Party> Session<'_, P> {
     fn event(&mut self, event: Event) -> Result<(), CallerError> {
         match event {
             Event::Answered { sdp, .. } => {
-                let answer = sdp.ok_or(CallerError::Answer)?;
-                let agreed = sdp::accept(&self.local, &answer).map_err(|_| CallerError::Answer)?;
-                self.payload_type = agreed.payload_type;
-                self.decoder = media::codec::Decoder::new(crate::net::sip::media_codec(agreed.codec)).ok();
-                let shared = Shared { rtp: &Rtp::default(), identity: None };
-                let config = leg_config(&agreed, &self.local, &shared, random::bits()).ok_or(CallerError::Answer)?;
-                self.tag_bytes = match &config.security {
-                    Security::Sdes { receive, .. } => receive.suite().rtp_tag_len(),
-                    _ => 0,
-                };
-                self.report.answered(clock::now(), agreed.codec.name());
-                self.leg = Some(Leg::new(clock::now(), config));
+                let now = clock::now();
+                let media = Agreed::new(now, &self.dialled.local, sdp)?;
+                self.report.answered(now, media.codec);
+                self.media = Some(media);
             }
             Event::Failed { status, retry_after_s, .. } => {
                 return Err(CallerError::Refused { status, retry_after_s });
@@ -229,7 +170,7 @@ impl<P: Party> Session<'_, P> {
             }
             Event::Cancelled { .. } => self.over = true,
             Event::Reinvite { call, .. } => {
-                let _ = self.endpoint.reject_reinvite(clock::now(), call, 488);
+                let _ = self.dialled.endpoint.reject_reinvite(clock::now(), call, 488);
             }
             _ => {}
         }
@@ -237,22 +178,10 @@ impl<P: Party> Session<'_, P> {
     }
 
     /// Speech is noticed here, as the packet comes, before any buffer.
-    fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
-        let Some(leg) = &mut self.leg else { return };
-        let before = leg.packets_received();
-        leg.handle(now, from, bytes);
-        // Nothing but audio that the leg believed, which it has decrypted in place.
-        if leg.packets_received() == before {
-            return;
-        }
-        let bytes = bytes.get(..bytes.len().saturating_sub(self.tag_bytes)).unwrap_or_default();
-        // 120 ms at 16 kHz, the longest packet there is.
-        let mut samples = [0i16; 1920];
-        let Ok(packet) = Packet::parse(bytes) else { return };
-        if packet.header.payload_type != self.payload_type {
-            return;
-        }
-        let len = self.decoder.as_mut().map_or(0, |d| d.decode(packet.payload, &mut samples));
+    fn datagram(&mut self, now: Instant, from: std::net::SocketAddr, bytes: &mut [u8]) {
+        let Some(media) = &mut self.media else { return };
+        let mut samples = [0i16; PACKET_SAMPLES];
+        let len = media.packet(now, from, bytes, &mut samples);
         if media::level::rms_dbfs(samples.get(..len).unwrap_or_default()) < SPEECH_DBFS {
             return;
         }
@@ -264,7 +193,8 @@ impl<P: Party> Session<'_, P> {
     }
 
     async fn tick(&mut self, pool: &mut FramePool) {
-        let Some(leg) = &mut self.leg else { return };
+        let Some(Agreed { leg, .. }) = &mut self.media else { return };
+        let rtp = &self.dialled.rtp;
         let now = clock::now();
         if let Some(frame) = leg.tick_in(now, pool).frame {
             self.party.hear(frame.samples());
@@ -288,30 +218,16 @@ impl<P: Party> Session<'_, P> {
         }
         let mut datagram = [0; media::leg::DATAGRAM_MAX];
         if let Some(out) = leg.tick_out(now, frame.as_ref(), &mut datagram) {
-            let _ = self.rtp.send_to(&datagram[..out.len], out.to).await;
+            let _ = rtp.send_to(&datagram[..out.len], out.to).await;
         }
         if let Some(out) = leg.rtcp(now, &mut datagram) {
-            let _ = self.rtp.send_to(&datagram[..out.len], out.to).await;
+            let _ = rtp.send_to(&datagram[..out.len], out.to).await;
         }
     }
 
     fn hang_up(&mut self) {
-        if self.endpoint.hangup(clock::now(), self.call, None).is_err() {
+        if self.dialled.endpoint.hangup(clock::now(), self.dialled.call, None).is_err() {
             self.over = true;
         }
     }
-}
-
-/// `sip:name@host:port` to a socket address; the name plays no part.
-async fn resolve(target: &str) -> Result<SocketAddr, CallerError> {
-    let rest = target.strip_prefix("sip:").ok_or(CallerError::Target)?;
-    let host = rest.rsplit('@').next().unwrap_or(rest);
-    let host = host.split([';', '?']).next().unwrap_or(host);
-    if host.is_empty() {
-        return Err(CallerError::Target);
-    }
-    let has_port = host.rsplit(':').next().is_some_and(|p| p.parse::<u16>().is_ok()) && host.contains(':');
-    let host = if has_port { host.to_owned() } else { format!("{host}:5060") };
-    let mut found = tokio::net::lookup_host(host).await.map_err(CallerError::Resolve)?;
-    found.next().ok_or(CallerError::Target)
 }

@@ -75,6 +75,8 @@ pub(super) struct Incoming {
     pub ask: Ask,
     /// The call whose place it takes.
     pub replaces: Option<u64>,
+    /// What our user adds to the 200.
+    pub headers: Vec<(String, String)>,
 }
 
 /// RFC 3261 13.3.1.1: a provisional response is repeated every minute.

@@ -79,7 +79,8 @@ impl Endpoint {
         let has_offer = offer.is_some();
         let cseq = request.head.cseq.number;
         let ask = Ask::read(&request.message);
-        let incoming = Incoming { tx, cseq, reply, has_offer, until, ringing: None, ask, replaces };
+        let headers = Vec::new();
+        let incoming = Incoming { tx, cseq, reply, has_offer, until, ringing: None, ask, replaces, headers };
         let phase = Phase::Incoming(Box::new(incoming));
         let registration = self.registration_of(&request.uri.user());
         let mut call = Call::new(dialog, dialog_key, phase, false);
@@ -263,7 +264,12 @@ impl Endpoint {
         let peer = reply.peer;
         let builder = reply.dialog_response(200, &call.dialog.local_tag, &self.contact(peer));
         let builder = self.signed(builder.header(Name::Allow, self.allow()));
-        let builder = self.session_agreed(now, id, ask, builder);
+        let mut builder = self.session_agreed(now, id, ask, builder);
+        if let Some(Phase::Incoming(incoming)) = self.calls.get(&id).map(|c| &c.phase) {
+            for (name, value) in incoming.headers.iter().filter(|(name, _)| crate::text::is_token(name.as_bytes())) {
+                builder = builder.raw(name, value.as_bytes());
+            }
+        }
         let bytes = match &sdp {
             Some(sdp) => builder.finish_with("application/sdp", sdp.as_bytes()),
             None => builder.finish(),

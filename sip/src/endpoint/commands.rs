@@ -20,9 +20,27 @@ impl Endpoint {
     /// `WrongState`: not waiting, answered already, or the caller's change of early media is undecided
     /// (`Reinvite`); `NoSuchCall`.
     pub fn answer(&mut self, now: Instant, call: CallHandle, sdp: &str) -> Result<(), CommandError> {
+        self.answer_with(now, call, sdp, Vec::new())
+    }
+
+    /// [`Endpoint::answer`] with more headers in the 200, name and value; line breaks in them become spaces.
+    ///
+    /// # Errors
+    /// As `answer`.
+    pub fn answer_with(
+        &mut self,
+        now: Instant,
+        call: CallHandle,
+        sdp: &str,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), CommandError> {
         self.waiting(call)?;
-        if self.live(call)?.theirs.is_some() {
+        let state = self.live(call)?;
+        if state.theirs.is_some() {
             return Err(CommandError::WrongState);
+        }
+        if let Phase::Incoming(incoming) = &mut state.phase {
+            incoming.headers = headers;
         }
         if !self.keep_answer(call.0, sdp) {
             self.send_ok(now, call.0, sdp);
