@@ -12,6 +12,7 @@ declare -A PACKAGES=(
 PJSUA2="pjsua2-python==2.15.1.post1"
 AIORTC="aiortc==1.16.0"
 SIPVICIOUS="sipvicious==0.3.8"
+VOICEBENCH="voicebench==0.2.0"
 JSSIP="jssip@3.13.5"
 WS="ws@8.23.0"
 
@@ -43,7 +44,7 @@ fi
 
 command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup (https://rustup.rs), then run this again." >&2; exit 1; }
 
-# Two more SIP stacks, a WebRTC stack and a scanner live in environments of their own beside the other caches.
+# Two more SIP stacks, a WebRTC stack, a scanner and a judge of voice agents live in environments of their own beside the other caches.
 if [[ " $* " == *" test "* ]]; then
   venv="$HOME/.cache/dauys/venv"
   if ! "$venv/bin/python" -c 'import pjsua2' 2>/dev/null; then
@@ -58,6 +59,10 @@ if [[ " $* " == *" test "* ]]; then
   if ! "$venv/bin/python" -c 'import sipvicious' 2>/dev/null; then
     echo "Installing $SIPVICIOUS into $venv"
     "$venv/bin/python" -m pip install -q "$SIPVICIOUS"
+  fi
+  if ! "$venv/bin/python" -c 'import voicebench' 2>/dev/null; then
+    echo "Installing $VOICEBENCH into $venv"
+    "$venv/bin/python" -m pip install -q "$VOICEBENCH"
   fi
   node="$HOME/.cache/dauys/node"
   if [ ! -d "$node/node_modules/jssip" ] || [ ! -d "$node/node_modules/ws" ]; then
