@@ -52,7 +52,7 @@ fn main() {
         return ticks().iter().for_each(|t| println!("{t}"));
     }
     let metrics = dauys::telemetry::init_metrics().expect("a recorder");
-    let shard = Shard::spawn(0).expect("a thread");
+    let shard = Shard::spawn(0, dauys::strain::SharedStrain::default()).expect("a thread");
     let alone_kib = resident_kib();
     let thread = media_thread();
     // One core for the shard, another for its callers: a figure for one core means one core.

@@ -18,7 +18,7 @@ use dauys::privacy::Permit;
 use dauys::store::{CallRecord, Full, LineInfo, TranscriptStore};
 use media::{Frame, LegConfig};
 use models::fake::{self, Script};
-use models::{Heard, Job, Recognizer, RecognizerError, Scored, TurnDetector, TurnError, Wake};
+use models::{Due, Heard, Job, Recognizer, RecognizerError, Scored, TurnDetector, TurnError, Wake};
 use tokio::sync::{Semaphore, mpsc};
 
 const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
@@ -78,7 +78,9 @@ pub fn start(shard: &Shard, ports: &Ports, callers: &[u16], gate: bool) -> Optio
         let around = Surroundings {
             store: Arc::clone(&tally) as Arc<dyn TranscriptStore>,
             registry: Arc::clone(&registry),
+            strain: Default::default(),
             think: None,
+            warm: None,
             signal: Box::new(|_| {}),
             place: Arc::clone(&places).try_acquire_owned().expect("a place"),
         };
@@ -99,7 +101,9 @@ pub fn alone(gate: bool) -> (Driver, mpsc::Sender<CallInput>) {
     let around = Surroundings {
         store: Arc::new(Tally::default()),
         registry: Arc::default(),
+        strain: Default::default(),
         think: None,
+        warm: None,
         signal: Box::new(|_| {}),
         place: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place"),
     };
@@ -114,7 +118,14 @@ fn driver(n: u64, caller: u16, lines: Lines, around: Surroundings, inbox: mpsc::
         Arc::new(Agent::parse(&text).expect("the demo's agent"))
     });
     let config = dauys::config::Config::load(&Path::new(CONFIGS).join("demo.toml")).expect("the demo");
-    let config = CallConfig { turn: config.turn, silence_ms: 60_000, duration_s_max: 3_600, llm: LlmUse::Off };
+    let config = CallConfig {
+        turn: config.turn,
+        silence_ms: 60_000,
+        duration_s_max: 3_600,
+        llm: LlmUse::Off,
+        warm: false,
+        answering: None,
+    };
     let id = CallId(n + 1);
     let now = Instant::now();
     let leg = LegConfig {
@@ -153,8 +164,12 @@ impl Recognizer for Keeping {
         self.inner.push(frame)
     }
 
-    fn recognize(&mut self, job: Job) -> Result<(), RecognizerError> {
-        self.inner.recognize(job)
+    fn recognize(&mut self, job: Job, due: Due) -> Result<(), RecognizerError> {
+        self.inner.recognize(job, due)
+    }
+
+    fn give_up(&mut self, job: Job) {
+        self.inner.give_up(job);
     }
 
     fn poll(&mut self) -> Option<Heard> {
@@ -182,8 +197,12 @@ impl TurnDetector for Hearing {
         self.audio.extend(frame.samples());
     }
 
-    fn score(&mut self, job: Job) -> Result<(), TurnError> {
-        self.inner.score(job)
+    fn score(&mut self, job: Job, due: Due) -> Result<(), TurnError> {
+        self.inner.score(job, due)
+    }
+
+    fn give_up(&mut self, job: Job) {
+        self.inner.give_up(job);
     }
 
     fn poll(&mut self) -> Option<Scored> {
