@@ -28,6 +28,8 @@ const RESUMES: f32 = 16.5;
 /// The key that lets the agent repeat what it said.
 const ASKS_AGAIN: f32 = 17.0;
 const LEAVES: f32 = 21.0;
+/// Whoever is called and says nothing is greeted three seconds later.
+const SAYS_NOTHING: f32 = 3.0;
 
 /// A gateway on UDP, TCP and TLS, and what its callers need.
 struct Line {
@@ -340,6 +342,7 @@ fn check_called(line: &Line, trunk: &str, id: &str, agreed: bool) {
     assert_eq!(record["media"]["packets_lost"], 0, "{record:#}");
     assert!(record["media"]["packets_sent"].as_u64().is_some_and(|n| n > 100), "{record:#}");
     assert_eq!(record["consent"] == "granted by key", agreed, "{record:#}");
+    assert!(!agreed || record["answered_by"] == "unknown", "{record:#}");
 }
 
 fn check_greeted(phone: &str, wav: &Path) {
@@ -357,7 +360,7 @@ fn phones_are_called_and_hear_the_agent() {
     let mut baresips = all.map(|t| (t, files.baresip(&format!("baresip-{t}"), ";answermode=auto")));
     let pjsua2s = all.map(|t| {
         let port = free_port();
-        let actions = format!("{AGREES}:dtmf=1,{HOLDS}:bye");
+        let actions = format!("{}:dtmf=1,{}:bye", AGREES + SAYS_NOTHING, HOLDS + SAYS_NOTHING);
         (t, port, files.pjsua2(&format!("pjsua2-{t}"), &format!("answer:{t}:{port}"), &actions))
     });
     let sipps = ["udp", "tcp"].map(|t| {
@@ -378,13 +381,13 @@ fn phones_are_called_and_hear_the_agent() {
     let order = |client: &str, t: &str| (format!("{client}-{t}"), line.ordered(&format!("{client}-{t}"), 20));
     let agreeing: Vec<_> = ["baresip", "pjsua2"].iter().flat_map(|c| all.map(|t| order(c, t))).collect();
     let silent: Vec<_> = ["udp", "tcp"].map(|t| order("sipp", t)).into();
-    at(start, AGREES);
+    at(start, AGREES + SAYS_NOTHING);
     let mut heard = vec![];
     for (_, phone) in &mut baresips {
         phone.event("CALL_ESTABLISHED", Duration::from_secs(5));
         phone.run("sndcode", "1");
     }
-    at(start, HOLDS);
+    at(start, HOLDS + SAYS_NOTHING);
     for (t, mut phone) in baresips {
         phone.run("hangup", "");
         // What it recorded is whole when it is gone.

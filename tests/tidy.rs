@@ -101,7 +101,17 @@ fn decisions_know_no_socket_clock_or_task() {
     absent("src/trunk", &words, &[], false);
     absent("src/trunk.rs", &words, &[], false);
     absent("src/route.rs", &words, &[], false);
-    for file in ["machine.rs", "mouth.rs", "endpointing.rs", "brain.rs", "history.rs", "action.rs"] {
+    for file in [
+        "machine.rs",
+        "mouth.rs",
+        "endpointing.rs",
+        "brain.rs",
+        "history.rs",
+        "action.rs",
+        "answering.rs",
+        "tone.rs",
+        "machine",
+    ] {
         absent(&format!("src/call/{file}"), &words, &[], false);
     }
 }

@@ -81,7 +81,7 @@ impl Gateway {
         let data = scratch.0.join("data");
         let text = format!(
             "[sip]\nbind = \"127.0.0.1:0\"\n[http]\nbind = \"127.0.0.1:0\"\n\
-             [rtp]\nports = [{first}, {last}]\n[calls]\nmax = 200\n[store]\ndir = {data:?}\n{more}\n\
+             [rtp]\nports = [{first}, {last}]\n[calls]\nmax = 200\nturn_late_ms_max = 0\n[store]\ndir = {data:?}\n{more}\n\
              [[agent]]\nfile = \"front-desk.toml\"\n"
         );
         fs::write(&config, text).expect("a config");
