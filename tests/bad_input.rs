@@ -111,6 +111,45 @@ fn garbage_on_the_sip_port_disturbs_no_call() {
     gateway.stop();
 }
 
+/// A relay with several workers lets a BYE overtake its ACK.
+#[test]
+fn who_hangs_up_before_the_ack_was_a_caller_too() {
+    let mut gateway = Gateway::start("no-ack");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a timeout");
+    let me = socket.local_addr().expect("bound");
+    let body = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\n",
+        me.port()
+    );
+    let ask = |method: &str, sequence: u32, tag: &str, body: &str| {
+        let request = format!(
+            "{method} sip:front-desk@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKnoack{sequence}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:hasty@{me}>;tag=1\r\nTo: <sip:front-desk@127.0.0.1>{tag}\r\n\
+             Call-ID: no-ack\r\nCSeq: {sequence} {method}\r\nContact: <sip:hasty@{me}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        socket.send_to(request.as_bytes(), ("127.0.0.1", gateway.sip)).expect("sent");
+        let answered = format!("CSeq: {sequence} {method}");
+        loop {
+            let mut bytes = [0; 4096];
+            let len = socket.recv(&mut bytes).expect("an answer");
+            let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
+            if text.starts_with("SIP/2.0 2") && text.contains(&answered) {
+                return text;
+            }
+        }
+    };
+    let answer = ask("INVITE", 1, "", &body);
+    let to = answer.lines().find(|l| l.starts_with("To:")).expect("a To");
+    let tag = to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).expect("a tag");
+    ask("BYE", 2, &tag, "");
+    let call = gateway.ended_calls(1).remove(0);
+    assert_eq!(call["state"], "caller_hung_up", "{call:#}");
+    gateway.stop();
+}
+
 #[test]
 fn a_client_that_never_finishes_does_not_keep_the_gateway_from_stopping() {
     use std::io::Write as _;

@@ -189,6 +189,10 @@ impl SipDriver {
 
     /// The signalling side is over. Dropping the sender ends the call even if its queue is full.
     fn forget(&mut self, call: CallHandle, cause: EndCause) {
+        // Answered, and gone before its ACK came by: a call all the same, and on record.
+        if self.waiting.get(&call).is_some_and(|w| w.negotiated.is_some()) {
+            self.established(clock::now(), call, None);
+        }
         self.waiting.remove(&call);
         if self.moves.values().any(|m| m.old == call) {
             // Who sent us elsewhere has left; the call lives on where it was sent.
