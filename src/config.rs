@@ -204,8 +204,8 @@ impl Default for Turn {
     fn default() -> Self {
         Self {
             draft_ms: 80,
-            finished_ms: 200,
-            unsure_ms: 450,
+            finished_ms: 180,
+            unsure_ms: 400,
             unfinished_ms: 1200,
             duck_ms: 40,
             hold_ms: 60,

@@ -46,6 +46,8 @@ pub enum Action {
         speech: f32,
         /// How loud it is.
         dbfs: f32,
+        /// It has a pitch, as vowels have. Told only where it sounds like speech.
+        pitched: bool,
         sounding: Option<Sounding>,
     },
     /// The frame that comes next is one pure tone. Told only where a machine may have answered.

@@ -14,9 +14,11 @@ use models::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
+use crate::call::ear;
 use crate::call::media::Media;
 use crate::call::registry::{Registry, Summary};
 use crate::call::tone::pure_tone_hz;
+use crate::call::voicing::Voicing;
 use crate::call::waits::Waits;
 use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine, Sounding};
 use crate::privacy::Scope;
@@ -121,6 +123,7 @@ pub struct Driver {
     waiting: bool,
     /// Frames left in which a key's tone, or its end, is no speech.
     tone_frames: u8,
+    voicing: Voicing,
     lost_lines: u32,
     waits: Waits,
     /// As the strain was told last.
@@ -158,6 +161,7 @@ impl Driver {
             unasked: None,
             waiting: true,
             tone_frames: 0,
+            voicing: Voicing::new(),
             lost_lines: 0,
             waits: Waits::default(),
             turn_due: None,
@@ -276,7 +280,9 @@ impl Driver {
         {
             self.apply(now, Action::Beep { hz });
         }
-        self.apply(now, Action::Frame { at: frame.at(), speech, dbfs, sounding });
+        self.voicing.push(frame.samples());
+        let pitched = speech >= ear::SPEECH && self.voicing.is_pitched();
+        self.apply(now, Action::Frame { at: frame.at(), speech, dbfs, pitched, sounding });
     }
 
     fn sounding_now(&mut self) -> Option<Sounding> {

@@ -6,7 +6,7 @@ use media::MediaTime;
 use crate::config::Turn;
 
 /// Probability from which a frame counts as speech.
-const SPEECH: f32 = 0.5;
+pub const SPEECH: f32 = 0.5;
 /// Frames of speech, nearly in a row, that begin an utterance.
 const FRAMES_TO_BEGIN: u32 = 2;
 const FRAME_MS: u32 = 20;
@@ -86,7 +86,7 @@ impl Ear {
         self.now = at;
         let audible = self.levels.audible(speech >= SPEECH, dbfs);
         if !self.speaking {
-            return self.wait_for_speech(speech);
+            return self.wait_for_speech(speech >= SPEECH && audible);
         }
         if speech >= SPEECH && audible {
             return self.voiced();
@@ -100,8 +100,8 @@ impl Ear {
         None
     }
 
-    fn wait_for_speech(&mut self, speech: f32) -> Option<EarEvent> {
-        if speech < SPEECH {
+    fn wait_for_speech(&mut self, speech: bool) -> Option<EarEvent> {
+        if !speech {
             self.rising = self.rising.saturating_sub(1);
             return None;
         }
@@ -182,6 +182,7 @@ mod tests {
         check("..####.....####", "@60 Started, @180 Paused, @240 Resumed");
         check("..####.....#.......", "@60 Started, @180 Paused");
         check("#.#.#.#", "");
+        check("~~~~~~~~", "");
         check("..####~~~~.", "@60 Started, @180 Paused");
     }
 }

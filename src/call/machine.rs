@@ -100,8 +100,11 @@ struct Ahead {
 struct Pending {
     utterance: u64,
     speech_end: Instant,
-    /// When its first frame should have gone out; none: a language model's thought is waited for.
+    /// When its first frame should have gone out, or, after an opener, its answer; none: a language model's thought is
+    /// waited for.
     due: Option<Instant>,
+    /// "Of course." goes out; the answer comes after it.
+    opening: bool,
     record: TurnRecord,
     /// When silence has to be filled, while a language model thinks; and how often it was.
     fill_at: Option<Instant>,
@@ -217,7 +220,7 @@ impl Call {
         match (&self.draft, &self.pending) {
             _ if waits => None,
             (Some(draft), _) => draft.heard.is_none().then_some(draft.job_due),
-            (None, Some(pending)) => pending.due,
+            (None, Some(pending)) => pending.due.filter(|_| !pending.opening),
             (None, None) => None,
         }
     }
@@ -232,8 +235,9 @@ impl Call {
             Action::Started => self.open(),
             Action::Beep { hz } => self.beep(hz),
             Action::Frame { at, speech, dbfs, .. } if self.screening() => self.screen_frame(now, at, speech, dbfs),
-            Action::Frame { at, speech, dbfs, sounding } => {
+            Action::Frame { at, speech, dbfs, pitched, sounding } => {
                 self.mouth.heard_until(sounding);
+                self.over.pitched = pitched;
                 self.frame(now, at, speech, dbfs);
                 self.watch_noise(now, dbfs);
             }

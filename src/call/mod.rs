@@ -16,6 +16,7 @@ mod mouth;
 pub mod registry;
 mod timing;
 mod tone;
+mod voicing;
 mod waits;
 
 pub use action::{Action, CallId, Effect, EndCause, Line, PromptLine, Sounding, Speaker};

@@ -13,6 +13,8 @@ use crate::dialogue::Then;
 const CLAUSES_AHEAD: usize = 2;
 /// How fast speech goes (characters a second, and weights: see [`weight`]).
 const CHARS_PER_S: u32 = 15;
+/// A first clause of so few words, with more behind it, opens an answer and gives none: "Thank you.", "Of course."
+const OPENER_WORDS: usize = 3;
 /// Words of the agent's in a row that come back: fewer are the caller's own.
 const ECHO_WORDS: usize = 3;
 
@@ -235,6 +237,16 @@ impl Mouth {
 
     pub fn is_filler(&self, clause: ClauseId) -> bool {
         self.current.as_ref().is_some_and(|s| s.id == clause.utterance && s.fillers.contains(&clause.index))
+    }
+
+    /// A short first clause before the answer itself.
+    pub fn is_opener(&self, clause: ClauseId) -> bool {
+        let Some(speech) = self.current.as_ref().filter(|s| s.id == clause.utterance) else { return false };
+        let first = (0..).find(|index| !speech.fillers.contains(index));
+        let followed = speech.growing || speech.clauses.len() > usize::from(clause.index) + 1;
+        let text = speech.clauses.get(usize::from(clause.index));
+        let short = text.is_some_and(|text| text.split_whitespace().count() <= OPENER_WORDS);
+        first == Some(clause.index) && followed && short
     }
 
     /// What is being said, clause by clause, without fillers.

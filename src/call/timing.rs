@@ -47,7 +47,7 @@ pub struct TurnRecord {
     pub committed_ms: u32,
     /// The agent's first frame went out, be it a filler's.
     pub first_frame_ms: Option<u32>,
-    /// The first frame of the answer itself went out.
+    /// The first frame of the answer itself went out, after an opener ("Of course.") where there is one.
     #[serde(default)]
     pub content_ms: Option<u32>,
     /// "One moment, please" came before the answer.

@@ -10,7 +10,7 @@ pub struct Waits {
 
 impl Waits {
     /// Digits come in groups, and a group is not a number.
-    pub(crate) const NUMBER: Self = Self { finished_ms: Some(450), unsure_ms: Some(900), unfinished_ms: Some(1500) };
+    pub(crate) const NUMBER: Self = Self { finished_ms: Some(360), unsure_ms: Some(900), unfinished_ms: Some(1500) };
 
     /// These, and where they say nothing those.
     #[must_use]

@@ -79,7 +79,7 @@ impl Stage {
             self.now += TICK;
             let at = MediaTime::from_ms(ms_between(self.began, self.now).into());
             let dbfs = if speech > 0.5 { -20.0 } else { -70.0 };
-            self.apply(Action::Frame { at, speech, dbfs, sounding: None });
+            self.apply(Action::Frame { at, speech, dbfs, pitched: speech > 0.5, sounding: None });
         }
     }
 
@@ -106,12 +106,12 @@ fn a_draft_is_due_when_it_could_become_the_answer() {
     let mut stage = Stage::listening();
     stage.frames(600, 0.95);
     stage.frames(80, 0.02);
-    assert_eq!(stage.asked, ["text +120", "score +120"]);
+    assert_eq!(stage.asked, ["text +100", "score +100"]);
     stage.asked.clear();
     stage.now += TICK;
     stage.apply(Action::Scored { job: stage.job(), finished: 0.9 });
     stage.hears(QUESTION);
-    assert_eq!(stage.asked, ["clause 0 +100"]);
+    assert_eq!(stage.asked, ["clause 0 +80"]);
 }
 
 #[test]
@@ -145,22 +145,43 @@ fn what_the_engines_cost_is_told_apart_from_silence() {
         stage.frames(600, 0.95);
         stage.frames(80, 0.02);
         let end = stage.now - Duration::from_millis(80);
-        assert_eq!(stage.call.turn_due(), Some(end + Duration::from_millis(200)));
+        assert_eq!(stage.call.turn_due(), Some(end + Duration::from_millis(180)));
         stage.apply(Action::Scored { job: stage.job(), finished: 0.9 });
         stage.frames(text_after_ms - 80, 0.02);
         stage.hears(QUESTION);
-        stage.frames(200u32.saturating_sub(text_after_ms), 0.02);
+        stage.frames(180u32.saturating_sub(text_after_ms), 0.02);
         stage.frames(frame_after_ms, 0.02);
-        assert_eq!(stage.call.turn_due(), Some(end + Duration::from_millis(200)));
+        assert_eq!(stage.call.turn_due(), Some(end + Duration::from_millis(180)));
         let (clause, _) = stage.said[0];
         stage.apply(Action::ClauseStarted(clause));
         assert_eq!((stage.late_ms, stage.call.turn_due()), (Some(want), None), "{text_after_ms} {frame_after_ms}");
     };
     check(140, 0, 0);
-    check(200, 0, 0);
-    check(700, 0, 500);
+    check(180, 0, 0);
+    check(700, 0, 520);
     check(140, 300, 300);
-    check(700, 300, 800);
+    check(700, 300, 820);
+}
+
+#[test]
+fn an_opener_is_no_answer_yet_and_the_answer_is_due_at_its_end() {
+    for gap_ms in [0, 300] {
+        let mut stage = Stage::listening();
+        stage.frames(900, 0.95);
+        stage.frames(80, 0.02);
+        stage.apply(Action::Scored { job: stage.job(), finished: 0.9 });
+        stage.hears("I'd like to make an appointment.");
+        stage.frames(100, 0.02);
+        let [(opener, _), (answer, _)] = stage.said[..] else { panic!("two clauses") };
+        stage.apply(Action::ClauseStarted(opener));
+        assert_eq!((stage.late_ms, stage.call.turn_due()), (None, None));
+        stage.frames(700, 0.02);
+        stage.apply(Action::ClausePlayed(opener));
+        assert_eq!(stage.call.turn_due(), Some(stage.now));
+        stage.frames(gap_ms, 0.02);
+        stage.apply(Action::ClauseStarted(answer));
+        assert_eq!((stage.late_ms, stage.call.turn_due()), (Some(gap_ms), None));
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Call {
         meant && self.ear.silence_ms() >= over_ms.saturating_add(filler_ms)
     }
 
-    /// The first frame of a clause went out: of a filler, or of the answer itself.
+    /// The first frame of a clause went out: of a filler, an opener or the answer itself.
     pub(super) fn clause_started(&mut self, now: Instant, clause: ClauseId) {
         if let Some(filler) = self.filler.as_mut().filter(|f| f.utterance == clause.utterance) {
             filler.started = filler.started.or(Some(now));
@@ -83,8 +83,13 @@ impl Call {
             pending.record.filler = true;
             return;
         }
+        let late_ms = pending.due.map_or(0, |due| ms_between(due, now));
+        pending.record.late_ms = pending.record.late_ms.max(late_ms);
+        if self.mouth.is_opener(clause) {
+            pending.opening = true;
+            return;
+        }
         pending.record.content_ms = Some(at_ms);
-        pending.record.late_ms = pending.due.map_or(pending.record.late_ms, |due| ms_between(due, now));
         self.flush_turn();
     }
 }

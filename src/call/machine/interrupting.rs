@@ -8,6 +8,9 @@ use crate::dialogue::Expects;
 const SURE: f32 = 0.6;
 /// On average over an utterance it is as sure of speech; of crackle, coughs and breath it is not.
 const DUBIOUS: f32 = 0.62;
+/// Of a caller's frames half have a pitch or more, of crackle and breath none; told from so many frames on.
+const PITCHED_MIN: f32 = 0.15;
+const PITCH_FRAMES_MIN: f32 = 10.0;
 /// While it is not sure, a hold takes so much more speech.
 const UNSURE_MS: u32 = 60;
 /// Each false alarm makes the next one in the same speech so much harder: the agent must not stutter.
@@ -52,6 +55,9 @@ pub(super) struct Over {
     /// In this utterance: the highest probability of speech, its sum and how many frames that is of, the loudest frame.
     sureness: f32,
     voiced: (f32, f32),
+    /// How many of those frames had a pitch, and whether the one that comes has.
+    pitched_frames: f32,
+    pub pitched: bool,
     loudest_dbfs: f32,
     /// How loud the caller usually is, at the loudest.
     usual_dbfs: f32,
@@ -88,6 +94,8 @@ impl Default for Over {
             words: Words::Any,
             sureness: 0.0,
             voiced: (0.0, 0.0),
+            pitched_frames: 0.0,
+            pitched: false,
             loudest_dbfs: f32::NEG_INFINITY,
             usual_dbfs: USUAL_DBFS,
             alarms: 0,
@@ -111,13 +119,15 @@ impl Over {
         self.sureness = self.sureness.max(speech);
         if speech >= 0.5 {
             self.voiced = (self.voiced.0 + speech, self.voiced.1 + 1.0);
+            self.pitched_frames += if self.pitched { 1.0 } else { 0.0 };
         }
         self.loudest_dbfs = self.loudest_dbfs.max(dbfs);
     }
 
     /// The next frames are another utterance's.
     pub fn listen_anew(&mut self) {
-        *self = Self { held: self.held, alarms: self.alarms, usual_dbfs: self.usual_dbfs, ..Self::default() };
+        let pitched = self.pitched;
+        *self = Self { held: self.held, alarms: self.alarms, usual_dbfs: self.usual_dbfs, pitched, ..Self::default() };
     }
 
     /// What was heard was the caller.
@@ -136,7 +146,12 @@ impl Over {
     }
 
     fn is_dubious(&self) -> bool {
-        self.voiced.0 < DUBIOUS * self.voiced.1
+        self.voiced.0 < DUBIOUS * self.voiced.1 || self.is_rustle()
+    }
+
+    /// Nobody speaks for so long without a vowel.
+    fn is_rustle(&self) -> bool {
+        self.voiced.1 >= PITCH_FRAMES_MIN && self.pitched_frames < PITCHED_MIN * self.voiced.1
     }
 
     /// How much longer than usual speech has to last before the agent heeds it.
@@ -299,7 +314,7 @@ impl Call {
         }
         let dubious = self.over.is_dubious();
         let crackle = dubious && voiced_ms < COUGH_FOR_ANSWER_MS;
-        if crackle || self.over.is_quieter_by(BACKGROUND_DB) || self.mouth.is_saying(text) {
+        if crackle || self.over.is_rustle() || self.over.is_quieter_by(BACKGROUND_DB) || self.mouth.is_saying(text) {
             return true;
         }
         let asked = expects != Expects::Anything && self.mouth.asks();

@@ -11,6 +11,11 @@ impl Call {
     }
 
     pub(super) fn clause_gone(&mut self, now: Instant, clause: ClauseId, heard: bool) {
+        if let Some(pending) = self.pending.as_mut().filter(|p| p.utterance == clause.utterance && p.opening) {
+            // The answer is due now.
+            pending.opening = false;
+            pending.due = pending.due.map(|_| now);
+        }
         for mouthed in self.mouth.clause_gone(clause, heard, &mut self.effects) {
             self.mouthed(now, mouthed);
         }

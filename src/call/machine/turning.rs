@@ -155,7 +155,8 @@ impl Call {
         let fill_at = self.fill_at(now);
         let thinks = !answer.covered && self.llm_may_hear();
         let due = (!thinks).then(|| heard.map_or(now, |(_, due)| due));
-        self.pending = Some(Pending { utterance: speech.id, speech_end, due, record, fill_at, fills: 0 });
+        let utterance = speech.id;
+        self.pending = Some(Pending { utterance, speech_end, due, opening: false, record, fill_at, fills: 0 });
         self.begin_speech(answer, speech);
     }
 

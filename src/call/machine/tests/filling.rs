@@ -11,13 +11,13 @@ fn thinking(script: &str) {
 
 #[test]
 fn a_model_that_thinks_for_long_is_bridged() {
-    // Committed 200 ms after the caller's last word, filled 700 ms later.
+    // Committed 180 ms after the caller's last word, filled 700 ms later.
     let soon = "> sound 1000 Who won the match last night?\n> wait 860\nasks the model\n! agent:\n";
     let answered = "> thought We do not follow sports.\n> wait 200\nagent: We do not\n! moment";
     check_with(&format!("{OPEN}{soon}{answered}"), LlmUse::Local);
     check_with(&format!("{OPEN}> speak Who won the match last night?\nagent: One moment, please."), LlmUse::Local);
     thinking(
-        "> thought I can't say.\n> thought-end\n> listen\nagent: I can't say.\nturn 2 finished committed +200 after a filler",
+        "> thought I can't say.\n> thought-end\n> listen\nagent: I can't say.\nturn 2 finished committed +180 after a filler",
     );
     thinking("> wait 4100\nagent: It takes a little longer.\n> thought I can't say.\n> listen\nagent: I can't say.");
     thinking(
@@ -34,7 +34,7 @@ fn a_filler_is_not_what_was_said() {
 
 #[test]
 fn an_answer_in_time_has_no_filler() {
-    check(&format!("{OPEN}> speak When are you open?\nturn 2 finished committed +200\n! after a filler\n! moment"));
+    check(&format!("{OPEN}> speak When are you open?\nturn 2 finished committed +180\n! after a filler\n! moment"));
     let never = CallConfig { turn: Turn { filler_ms: 0, ..Turn::default() }, ..Stage::new(LlmUse::Local).call.config };
     check_on(Stage::with(never), &format!("{OPEN}{ASK}> wait 9000\n! agent:"));
 }

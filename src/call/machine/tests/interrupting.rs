@@ -87,6 +87,8 @@ fn noise_is_held_shortly_and_never_answered() {
     over_the_answer("> cough 100\nagent quieter\nagent louder\n! agent held\n! turn");
     over_the_answer("> cough 900\nagent held\nagent goes on\n! agent stops\n! turn");
     over_the_answer("> cough 220\nagent held after 120 ms\nagent goes on\n! turn");
+    over_the_answer("> crackle 700\nagent held\nagent goes on\n! agent stops\n! turn");
+    over_the_answer("> crackle 1500\nagent held\nagent goes on\n! agent stops\n! turn");
     // A vacuum cleaner.
     over_the_answer("> noise 3000\nagent held\nagent goes on\n! agent stops\n! turn");
     over_the_answer("> deaf\n> noise 300\nagent held\nagent goes on\n! agent stops\n! turn");
