@@ -17,8 +17,8 @@ use shared::machine;
 /// The curve.
 const AT_ONCE: [u32; 6] = [1, 5, 10, 20, 40, 80];
 /// Fewer callers make several calls, so that there are turns to count.
-const CALLS_MIN: u32 = 4;
-const SCENARIOS: [&str; 3] = ["front-desk", "pauses", "barge-in"];
+const CALLS_MIN: u32 = 2;
+const SCENARIOS: [&str; 7] = ["front-desk", "pauses", "barge-in", "noise", "loss", "echo", "silence"];
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
@@ -86,19 +86,21 @@ fn table() -> String {
             let _ = writeln!(text, "{}", summary(name, &result));
         }
     }
-    text += "| conversations at once | turns | p50 | p95 | p99 | max | failed turns | refused |\n|---|---|---|---|---|---|---|---|\n";
+    text += "| conversations at once | turns | p50 | p95 | p99 | max | p50 and p95 of the answer itself | failed turns | refused |\n|---|---|---|---|---|---|---|---|---|\n";
     for n in AT_ONCE {
         let Some(result) = read(&format!("load-{n}")) else { continue };
         let s = &result["summary"];
         let speech = &s["speech_ms"];
         let _ = writeln!(
             text,
-            "| {n} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {n} | {} | {} | {} | {} | {} | {}, {} | {} | {} |",
             speech["count"],
             speech["p50"],
             speech["p95"],
             speech["p99"],
             speech["max"],
+            s["content_ms"]["p50"],
+            s["content_ms"]["p95"],
             s["failed_turns"],
             s["refused_calls"].as_array().map_or(0, Vec::len)
         );
@@ -116,8 +118,12 @@ fn summary(name: &str, result: &Value) -> String {
     let mut text =
         format!("**{name}**: {} calls, {} turns, {} failed\n\n", s["answered_calls"], s["turns"], s["failed_turns"]);
     let mut row = |what: &str, value: String| text += &format!("- {what}: {value}\n");
-    row("voice to voice", times("speech_ms"));
+    let timed = |key: &str| s[key]["count"].as_u64().unwrap_or(0) > 0;
     let counted = |key: &str| s[key]["of"].as_u64().unwrap_or(0) > 0;
+    if timed("speech_ms") {
+        row("voice to voice", times("speech_ms"));
+        row("to the answer itself, behind openers", times("content_ms"));
+    }
     if counted("cut_offs") {
         row("cut off in pauses", share("cut_offs"));
     }
@@ -128,7 +134,9 @@ fn summary(name: &str, result: &Value) -> String {
     if counted("went_on") {
         row("sounds and nods spoken on through", share("went_on"));
         row("hole in the agent's speech", times("gap_ms"));
-        row("said twice", times("twice_ms"));
+        if timed("twice_ms") {
+            row("said twice", times("twice_ms"));
+        }
     }
     row("callers' ticks late", format!("p99 {} ms", result["generator"]["late_p99_ms"]));
     text

@@ -26,6 +26,11 @@ const ALIGNED: usize = 30;
 const SAME: f32 = 0.6;
 /// Of what is compared, at 2 kHz: 200 ms.
 const SHORTEST: usize = 400;
+/// An agent that lets its caller speak is silent for so long, and until so near to their end.
+const LETS_MS: u32 = 300;
+const BEFORE_END_MS: u32 = 200;
+/// Who falls silent later than this behind the caller's end has not yielded but finished.
+const LATE_MS: u32 = 1_500;
 /// How long after the sound an agent may take to resume.
 const RESUME_MS: u32 = 2_200;
 
@@ -81,6 +86,13 @@ struct Beside<'a> {
     start: usize,
 }
 
+/// Where what is heard gets quieter than it should be: the first packet that shows it, and the one after the last that was
+/// as loud as it should be. Between the two the reply itself is silent.
+struct Quieter {
+    first: usize,
+    after_last: usize,
+}
+
 /// The `n`th thing said, which was said over the agent. The outcome is for sounds that should not stop it.
 pub fn measure(log: &CallLog, n: usize, replies: Option<&Replies>) -> (Over, Outcome) {
     let said = &log.said[n];
@@ -116,22 +128,22 @@ impl<'a> Beside<'a> {
         self.reply.get(at..at + SLOT).map(media::level::rms_dbfs)
     }
 
-    /// The first of so many packets in a row, of those with speech to be heard, that are so much quieter.
-    fn first_quieter(&self, by_db: f32, packets: usize) -> Option<usize> {
-        let (mut run, mut first) = (0, None);
+    /// From where on so many packets in a row, of those with speech to be heard, are so much quieter.
+    fn quieter(&self, by_db: f32, packets: usize) -> Option<Quieter> {
+        let (mut run, mut first, mut after_last) = (0, None, self.start);
         for (n, heard) in self.heard.iter().enumerate().skip(self.start) {
             let wanted = self.should_be(n)?;
             if wanted < LOUD_DBFS {
                 continue;
             }
             if heard.dbfs > wanted - by_db {
-                (first, run) = (None, 0);
+                (first, run, after_last) = (None, 0, n + 1);
                 continue;
             }
             first = first.or(Some(n));
             run += 1;
             if run >= packets {
-                return first;
+                return first.map(|first| Quieter { first, after_last });
             }
         }
         None
@@ -141,8 +153,8 @@ impl<'a> Beside<'a> {
         let zero = said.first_ms;
         let since = |n: usize| self.heard[n].at_ms - zero;
         let mut over = Over { compared: true, gap_ms: Some(0), ..Over::default() };
-        over.duck_ms = self.first_quieter(DUCKED_DB, 1).map(since);
-        let Some(stop) = self.first_quieter(SILENT_DB, 3) else { return (over, Outcome::WentOn) };
+        over.duck_ms = self.quieter(DUCKED_DB, 1).map(|q| since(q.first));
+        let Some(stop) = self.quieter(SILENT_DB, 3).map(|q| q.first) else { return (over, Outcome::WentOn) };
         let resume_by = self.heard[stop].at_ms.max(said.last_ms.unwrap_or(zero)) + RESUME_MS;
         let resumed = (stop..self.heard.len())
             .find(|n| self.heard[*n].dbfs >= SPEECH_DBFS)
@@ -165,27 +177,31 @@ impl<'a> Beside<'a> {
 fn yields(heard: &[Packet], said: &Said, beside: Option<&Beside<'_>>) -> Over {
     let zero = said.first_ms;
     let mut over = Over { compared: beside.is_some(), ..Over::default() };
-    let speech: Vec<u32> = heard.iter().filter(|p| p.dbfs >= SPEECH_DBFS && p.at_ms >= zero).map(|p| p.at_ms).collect();
-    let end = said.last_ms.unwrap_or(zero);
-    // Whatever is silent when the caller has finished has yielded; what comes later is an answer.
-    let last_before = speech.iter().rfind(|at| **at <= end + 100).copied().unwrap_or(zero);
-    let mut silence = (last_before + 100 < end + 100 && last_before < end).then_some(last_before);
-    if let Some(stop) = beside.and_then(|b| b.first_quieter(SILENT_DB, 3)) {
+    let mut silence = fell_silent(heard, zero, said.last_ms.unwrap_or(zero));
+    if let Some(quiet) = beside.and_then(|b| b.quieter(SILENT_DB, 3)) {
         // Its last sound was in the packet before.
-        silence = silence.map(|_| heard[stop].at_ms.saturating_sub(20).max(zero));
-    }
-    if silence.is_none() {
-        // Late, but before it answered: a gap in what it says.
-        let gap = speech.windows(2).find(|w| w[0] >= end && w[1] - w[0] >= 300).map(|w| w[0]);
-        silence = gap.filter(|at| *at <= end + 1_500);
+        silence = silence.map(|_| heard[quiet.after_last].at_ms.saturating_sub(20).max(zero));
     }
     over.yielded = silence.is_some();
     over.silence_ms = silence.map(|at| at - zero);
     over.duck_ms = match beside {
-        Some(b) => b.first_quieter(DUCKED_DB, 1).map(|n| heard[n].at_ms - zero),
+        Some(b) => b.quieter(DUCKED_DB, 1).map(|q| heard[q.after_last].at_ms - zero),
         None => duck_by_level(heard, zero).or(over.silence_ms),
     };
     over
+}
+
+/// The agent's last sound before it lets the caller finish, who speaks from `zero` to `end`. Pauses between its own
+/// sentences are shorter, or over long before the caller is; its answer may come a little before the last soft sound.
+fn fell_silent(heard: &[Packet], zero: u32, end: u32) -> Option<u32> {
+    let mut last = zero;
+    for packet in heard.iter().filter(|p| p.dbfs >= SPEECH_DBFS && p.at_ms >= zero) {
+        if packet.at_ms - last >= LETS_MS && packet.at_ms + BEFORE_END_MS >= end {
+            break;
+        }
+        last = packet.at_ms;
+    }
+    (last <= end + LATE_MS).then_some(last)
 }
 
 /// Quieter than the second before for 100 ms: a pause between words may look so too.
@@ -329,6 +345,26 @@ mod tests {
         assert_eq!((over.yielded, over.duck_ms, over.silence_ms), (true, Some(60), Some(80)));
         let (over, _) = check(Expect::Yield, &[(0, 3_000, 1.0)]);
         assert_eq!((over.yielded, over.silence_ms), (false, None));
+    }
+
+    #[test]
+    fn an_answer_before_the_last_soft_sound_is_no_speaking_on() {
+        // Silent at 1060 of the reply, which is 2060 of the call; the caller's end is taken to be at 3800, the answer is at 3700.
+        let mut log =
+            log(Expect::Yield, &[(0, 1_060, 1.0), (0, 1_640, 0.0), (0, 300, 1.0), (0, 340, 0.0), (400, 1_000, 1.0)]);
+        log.said[1].last_ms = Some(3_800);
+        let (over, _) = measure(&log, 1, None);
+        assert_eq!((over.yielded, over.silence_ms), (true, Some(40)));
+    }
+
+    #[test]
+    fn a_pause_of_the_reply_is_not_held_against_the_agent() {
+        // The reply itself is silent from 1060 to 1500 ms; the agent stops with that pause.
+        let parts = [(0, 1_060, 1.0), (0, 440, 0.0), (1_500, 3_000, 1.0)];
+        let mut whole = log(Expect::Yield, &parts);
+        whole.said.truncate(1);
+        let (over, _) = measure(&log(Expect::Yield, &parts[..1]), 1, Some(&Replies::of(&whole)));
+        assert_eq!((over.yielded, over.duck_ms, over.silence_ms, over.compared), (true, Some(60), Some(40), true));
     }
 
     #[test]
