@@ -17,7 +17,7 @@ const SECRET: &str = "long-and-unguessable";
 /// The account of the trunk; it appears in no log.
 const USER: &str = "office-7731";
 /// What scanners try; all of it is somebody or something here but the last.
-const NAMES: [&str; 5] = ["front-desk", "1001", USER, "4471", "nobody-at-all"];
+const NAMES: [&str; 5] = ["front-desk", "1001", USER, "447190355", "nobody-at-all"];
 /// Where the trunk that is known by its address sends from.
 const CARRIER: &str = "127.0.0.2";
 /// Counters are published every five seconds.
@@ -85,7 +85,7 @@ fn dropped(gateway: &Gateway, reason: &str) -> u64 {
 /// Nothing of whom they were after, and nothing of where they sat.
 fn check_log(gateway: &Gateway) {
     let log = gateway.log();
-    for word in ["127.0.0.2", "127.0.0.3", "127.0.0.4", SECRET, USER, "4471", "nobody-at-all"] {
+    for word in ["127.0.0.2", "127.0.0.3", "127.0.0.4", SECRET, USER, "447190355", "nobody-at-all"] {
         let line = log.lines().find(|l| l.contains(word));
         assert!(line.is_none(), "{word} is in the log: {line:?}");
     }
@@ -200,10 +200,10 @@ fn scanners_find_nothing_and_a_trunk_calls_on() {
 fn the_scanner_does_find_what_an_open_gateway_shows() {
     // Without this nobody knows whether the scanner works. Here strangers are answered, and one number exists.
     let scratch = Scratch::new("open-files");
-    let rules = "[[route]]\ncalled = \"4471\"\nagent = \"front-desk\"\n[[route]]\nreject = 404\n";
+    let rules = "[[route]]\ncalled = \"447190355\"\nagent = \"front-desk\"\n[[route]]\nreject = 404\n";
     let mut gateway = Gateway::start_with("open", rules, &[]);
     let names = lines(&scratch, "names", &NAMES.map(str::to_owned));
     let run = svwar(&gateway, "127.0.0.50", "phone", "INVITE", &names);
-    assert!(run.said.contains("4471") && !run.said.contains("found nothing"), "{}", run.said);
+    assert!(run.said.contains("447190355") && !run.said.contains("found nothing"), "{}", run.said);
     gateway.stop();
 }
