@@ -17,7 +17,7 @@ if [ "$(cargo-fuzz --version 2>/dev/null)" != "cargo-fuzz $VERSION" ]; then
 fi
 
 TARGETS=("$@")
-[ $# -gt 0 ] || TARGETS=(message sdp auth stream endpoint)
+[ $# -gt 0 ] || TARGETS=(message sdp auth stream endpoint data leg)
 results=()
 for target in "${TARGETS[@]}"; do
   # New inputs are kept beside the build: the repository has those worth keeping.

@@ -45,10 +45,11 @@
 //! ```
 //!
 //! Beneath lie the parts, each a machine of its own: [`rtp`], [`rtcp`], [`jitter`], [`plc`], [`codec`],
-//! [`stretch`], [`resample`], [`dtmf`], [`level`], [`secure`]; [`echo`] knows the agent's own voice when it comes
+//! [`stretch`], [`resample`], [`dtmf`], [`level`], [`secure`], [`data`]; [`echo`] knows the agent's own voice when it comes
 //! back; [`quality`] and [`watch`] say how a call sounds and when it is in trouble.
 
 pub mod codec;
+pub mod data;
 pub mod dtmf;
 pub mod echo;
 pub mod frame;
@@ -70,6 +71,7 @@ pub mod wheel;
 pub mod wide;
 
 pub use codec::Codec;
+pub use data::DataEvent;
 pub use dtmf::Digit;
 pub use frame::{FillError, Frame, FramePool};
 pub use leg::{Kind, Leg, LegChange, LegConfig, LegEvent, LegStats, Outgoing, TickIn};

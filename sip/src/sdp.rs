@@ -2,6 +2,7 @@
 
 mod codec;
 mod crypto;
+mod fragment;
 mod local;
 mod negotiate;
 mod protect;
@@ -13,11 +14,12 @@ mod write;
 
 pub use codec::{Codec, OpusParameters};
 pub use crypto::{KeyMaterial, SrtpKeys, Suite};
-pub use local::{Agreed, LocalMedia, Protection, SrtpPolicy};
+pub use fragment::{ice_fragment, local_fragment};
+pub use local::{Agreed, LocalMedia, Protection, Source, SrtpPolicy};
 pub use negotiate::{Negotiated, accept, answer, offer};
 pub use protect::Security;
 pub use read::{SDP_BYTES_MAX, parse};
-pub use transport::{Fingerprint, Hash, LocalIce, RemoteIce};
+pub use transport::{Candidate, CandidateKind, Fingerprint, Hash, LocalIce, RemoteIce};
 pub(crate) use write::refusal;
 
 use crypto::Crypto;
@@ -73,6 +75,8 @@ pub struct Media {
     pub(crate) ice: Ice,
     /// Its name (RFC 5888), a token of bounded length.
     pub(crate) mid: Option<String>,
+    /// Its port is 0 because it only has that of its group (RFC 9143 6).
+    pub(crate) bundle_only: bool,
 }
 
 /// `a=rtpmap`.
@@ -170,7 +174,18 @@ pub enum SdpError {
 impl Session {
     /// The audio sections over RTP of any kind that are in use.
     pub(crate) fn audio(&self) -> impl Iterator<Item = (usize, &Media)> {
-        self.media.iter().enumerate().filter(|(_, m)| m.kind == "audio" && m.port != 0 && m.profile().is_some())
+        self.media.iter().enumerate().filter(|(_, m)| m.kind == "audio" && m.is_in_use() && m.profile().is_some())
+    }
+
+    /// Whether both sections share a port.
+    pub(crate) fn is_bundled(&self, one: &Media, other: &Media) -> bool {
+        let in_group = |m: &Media| m.mid.as_ref().is_some_and(|mid| self.bundled().any(|name| name == mid));
+        in_group(one) && in_group(other)
+    }
+
+    /// The names of the sections that share a port, the one that speaks for all first.
+    pub(crate) fn bundled(&self) -> impl Iterator<Item = &str> {
+        self.bundle.split_ascii_whitespace()
     }
 
     /// Does the peer, with this description, not want to hear us (hold)?
@@ -191,6 +206,19 @@ pub(crate) enum Profile {
 }
 
 impl Media {
+    pub(crate) const fn is_in_use(&self) -> bool {
+        self.port != 0 || self.bundle_only
+    }
+
+    /// A data channel (RFC 8841 4.1). What TCP carries is the same by the time it comes here.
+    pub(crate) fn is_data(&self) -> bool {
+        self.kind == "application"
+            && self.is_in_use()
+            && matches!(self.protocol.as_str(), "UDP/DTLS/SCTP" | "TCP/DTLS/SCTP")
+            && self.formats.len() == 1
+            && self.formats.iter().all(|f| f == "webrtc-datachannel")
+    }
+
     pub(crate) fn profile(&self) -> Option<Profile> {
         match self.protocol.as_str() {
             "RTP/AVP" | "RTP/AVPF" => Some(Profile::Plain),

@@ -43,6 +43,8 @@ pub struct LegConfig {
     pub security: Security,
     /// Our ICE credentials, if the other side offers ICE.
     pub ice: Option<IceConfig>,
+    /// A data channel was agreed on; it needs [`Security::Dtls`].
+    pub data: bool,
 }
 
 impl LegConfig {
@@ -67,6 +69,7 @@ impl LegConfig {
             inband_digits: true,
             security: Security::Plain,
             ice: None,
+            data: false,
         }
     }
 }
@@ -98,6 +101,8 @@ pub struct LegChange {
     pub security: Security,
     /// Our ICE credentials; new ones restart it.
     pub ice: Option<IceConfig>,
+    /// Whether there is a data channel from now on; one that stays goes on as it was.
+    pub data: bool,
 }
 
 impl From<&LegConfig> for LegChange {
@@ -116,6 +121,7 @@ impl From<&LegConfig> for LegChange {
             expect: true,
             security: config.security.clone(),
             ice: config.ice.clone(),
+            data: config.data,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::data::DataEvent;
 use crate::dtmf::{Digit, Digits};
 use crate::quality::{Path, Tracker};
 use crate::rtcp::Compound;
@@ -101,7 +102,12 @@ pub struct Leg {
 impl Leg {
     /// A leg that starts at `now`: media time zero.
     pub fn new(now: Instant, config: LegConfig) -> Self {
-        let shield = ShieldConfig { security: config.security.clone(), ice: config.ice.clone(), remote: config.remote };
+        let shield = ShieldConfig {
+            security: config.security.clone(),
+            ice: config.ice.clone(),
+            remote: config.remote,
+            data: config.data,
+        };
         Leg {
             shield: Shield::new(now, shield, config.ssrc),
             inbound: Inbound::new(now, &config),
@@ -186,10 +192,28 @@ impl Leg {
     }
 
     /// What is to be sent besides media, from the RTP socket: answers to connectivity checks, flights of a
-    /// handshake. Call it at every tick until `None`.
+    /// handshake, the data channel. Call it at every tick until `None`.
     pub fn poll(&mut self, now: Instant, out: &mut [u8]) -> Option<Outgoing> {
         let (len, to) = self.shield.poll(now, out)?;
         Some(Outgoing { len, to })
+    }
+
+    /// What happened on the data channel. Call it at every tick until `None`: of texts that nobody fetches 16 wait, and
+    /// one more closes the channel.
+    pub fn data(&mut self) -> Option<DataEvent> {
+        self.shield.data()
+    }
+
+    /// Opens the data channel that was agreed on rather than waiting for it: for a caller of our own, right after
+    /// [`Leg::new`].
+    pub fn open_data(&mut self) {
+        self.shield.open_data();
+    }
+
+    /// Sends a text on the data channel; [`Leg::poll`] has the datagrams. False: it is not open, the text is longer than
+    /// 16 KiB, or 64 KiB wait already.
+    pub fn send_data(&mut self, text: &str) -> bool {
+        self.shield.send_data(text)
     }
 
     /// What happened. Call it at every tick until `None`.
@@ -221,8 +245,8 @@ impl Leg {
             self.latch.nominate(None);
         }
         self.ice = change.ice.is_some();
-        let LegChange { security, ice, remote, .. } = change;
-        self.shield.renegotiate(now, ShieldConfig { security, ice, remote });
+        let LegChange { security, ice, remote, data, .. } = change;
+        self.shield.renegotiate(now, ShieldConfig { security, ice, remote, data });
     }
 
     /// How long ago the last valid RTP packet came, at the last tick; `None` before the first.

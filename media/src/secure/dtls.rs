@@ -1,5 +1,5 @@
 //! DTLS-SRTP (RFC 5763, RFC 5764): the certificate of this process, fingerprints, and one handshake. It opens no
-//! socket, and gives no key away before the other side's certificate matched the fingerprint signalled.
+//! socket, and gives no key and no data away before the other side's certificate matched the fingerprint signalled.
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
 use std::str::FromStr;
@@ -22,6 +22,8 @@ const RETRANSMISSIONS: usize = 5;
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Datagrams of a handshake that wait to be sent. A flight has three or four.
 const DATAGRAMS_MAX: usize = 16;
+/// Records of data out of one datagram.
+const RECORDS_MAX: usize = 16;
 /// Largest handshake datagram, in bytes: below the MTU of every tunnel.
 const DATAGRAM_LEN_MAX: usize = 1_200;
 /// Longest certificate looked at, in bytes.
@@ -221,6 +223,9 @@ pub(super) struct Handshake {
     /// It broke off; if there are keys by then, they stay good.
     over: bool,
     flights: VecDeque<Vec<u8>>,
+    /// Application data is kept for [`Handshake::received`]; else it is thrown away.
+    keeps_data: bool,
+    received: VecDeque<Vec<u8>>,
 }
 
 impl Handshake {
@@ -239,7 +244,50 @@ impl Handshake {
             keyed: false,
             over: false,
             flights: VecDeque::new(),
+            keeps_data: false,
+            received: VecDeque::new(),
         }
+    }
+
+    /// Whether application data is kept for [`Handshake::received`].
+    pub fn keep_data(&mut self, keeps_data: bool) {
+        self.keeps_data = keeps_data;
+    }
+
+    /// Application data that came, record by record.
+    pub fn received(&mut self) -> Option<Vec<u8>> {
+        self.received.pop_front()
+    }
+
+    /// Sends application data, unless there are no keys yet or any more.
+    pub fn send(&mut self, now: Instant, data: &[u8]) {
+        if self.is_open() {
+            let sent = self.dtls.handle_timeout(now).and_then(|()| self.dtls.send_application_data(data));
+            // Its outcome was told: there are keys.
+            self.proceed(sent.map(|_| ()));
+        }
+    }
+
+    /// Whether application data can be sent.
+    pub fn is_open(&self) -> bool {
+        self.keyed && !self.over
+    }
+
+    /// Whether it broke off, or the other side closed it.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether a datagram waits to be sent.
+    pub fn is_waiting(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
+    /// Says goodbye.
+    #[cfg(test)]
+    pub fn close(&mut self) {
+        let closed = self.dtls.close();
+        self.proceed(closed);
     }
 
     /// Takes a datagram. An outcome is told once; after a failure this is to be dropped.
@@ -271,7 +319,7 @@ impl Handshake {
             let late = matches!(result.as_ref().err()?, dimpl::Error::Timeout(_));
             Some(Outcome::Failed(if late { Failure::TimedOut } else { Failure::Handshake }))
         });
-        self.over = result.is_err() || matches!(outcome, Some(Outcome::Failed(_)));
+        self.over |= result.is_err() || matches!(outcome, Some(Outcome::Failed(_)));
         outcome.filter(|_| !had_keys)
     }
 
@@ -300,6 +348,11 @@ impl Handshake {
                     }
                     room.resize(needed, 0);
                 }
+                Output::ApplicationData(data) if self.keeps_data && self.keyed && self.received.len() < RECORDS_MAX => {
+                    self.received.push_back(data.to_vec());
+                }
+                // RFC 5246, 7.2.1. The keys of the media stay good.
+                Output::CloseNotify if self.keyed => self.over = true,
                 Output::Timeout(wake) => {
                     self.wake = wake;
                     break;

@@ -13,7 +13,7 @@ fn config(local_pwd: &str) -> IceConfig {
 
 /// A request with these attributes, each `type value` in hex, signed if there is a password, with a fingerprint.
 /// The bytes are laid by hand, so that reader and writer under test cannot agree on a mistake.
-fn request(attributes: &[(u16, &[u8])], password: Option<&str>) -> Vec<u8> {
+pub(super) fn request(attributes: &[(u16, &[u8])], password: Option<&str>) -> Vec<u8> {
     use hmac::{Hmac, KeyInit, Mac};
     let mut bytes = hex("00010000 2112a442 000102030405060708090a0b");
     let close = |bytes: &mut Vec<u8>, more: usize| {

@@ -6,6 +6,7 @@
 //! master key identifier: an SDP that insists on one (`inline:...|1:4`) is to be refused or answered without.
 //! ICE is that of a lite agent and needs RTCP on the RTP port (RFC 5761).
 
+mod checker;
 mod dtls;
 mod ice;
 mod replay;
@@ -15,6 +16,7 @@ mod srtp;
 mod stun;
 mod suite;
 
+pub use checker::Checker;
 pub use dtls::{Failure, Fingerprint, FingerprintError, Hash, Identity, IdentityError, Role};
 pub use ice::IceConfig;
 pub use shield::{Opened, Refusal, Security, Shield, ShieldConfig, ShieldEvent, ShieldStats};
@@ -30,6 +32,8 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|d| u8::from_str_radix(std::str::from_utf8(d).unwrap(), 16).unwrap()).collect()
 }
 
+#[cfg(test)]
+mod data_tests;
 #[cfg(test)]
 mod ice_tests;
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! One leg's shield: which keys are in force, who may send, what waits to be sent. The ciphers are `srtp`'s, the
-//! handshake is `dtls`'s, the checks are `ice`'s; this never looks into a payload.
+//! handshake is `dtls`'s, the checks are `ice`'s, the data channel is `data`'s; this never looks into a payload.
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use super::dtls::{Failure, Fingerprint, HANDSHAKE_TIMEOUT, Handshake, Identity, 
 use super::ice::{Check, Ice, IceConfig};
 use super::srtp::{Opener, Sealer};
 use super::suite::{Keys, Suite};
+use crate::data::{DataChannel, DataEvent};
 use crate::rtp;
 
 /// How long the keys before the present ones still open what was under way.
@@ -38,6 +39,8 @@ pub struct ShieldConfig {
     pub ice: Option<IceConfig>,
     /// Where the other side wants its RTP, from its SDP: the first flight of a handshake goes there.
     pub remote: SocketAddr,
+    /// A data channel shares the handshake's association (RFC 8261).
+    pub data: bool,
 }
 
 /// What a datagram turned out to be.
@@ -120,6 +123,7 @@ pub struct Shield {
     former: Option<(Box<Opener>, Instant)>,
     dtls: Option<Box<Association>>,
     ice: Option<Box<Ice>>,
+    data: Option<Box<DataChannel>>,
     secured: Option<Suite>,
     failed: Option<Failure>,
     nominated: Option<SocketAddr>,
@@ -147,6 +151,7 @@ impl Shield {
             former: None,
             dtls: None,
             ice: None,
+            data: None,
             secured: None,
             failed: None,
             nominated: None,
@@ -166,6 +171,11 @@ impl Shield {
             (Some(new), Some(ice)) => ice.renegotiate(new),
             (Some(new), ice) => *ice = Some(Box::new(Ice::new(new))),
             (None, ice) => *ice = None,
+        }
+        if config.data {
+            self.data.get_or_insert_default();
+        } else {
+            self.data = None;
         }
         match (&config.security, &self.security) {
             (Security::Plain, _) => {
@@ -188,9 +198,15 @@ impl Shield {
                 let handshake = Handshake::new(now, identity, *role, fingerprint);
                 self.dtls = Some(Box::new(Association::new(now, handshake)));
                 self.stats.handshakes += 1;
+                if let Some(data) = &mut self.data {
+                    data.restart();
+                }
             }
         }
         self.security = config.security;
+        if let Some(association) = &mut self.dtls {
+            association.handshake.keep_data(self.data.is_some());
+        }
     }
 
     /// Takes a datagram and says what it is, opened in place. Told apart by the first byte (RFC 7983).
@@ -250,12 +266,30 @@ impl Shield {
         if let Some(to) = to {
             let outcome = association.handshake.tick(now);
             self.conclude(now, outcome, true);
+            self.send_packet(now);
             let flight = self.dtls.as_mut()?.handshake.poll()?;
             out.get_mut(..flight.len())?.copy_from_slice(&flight);
             return Some((flight.len(), to));
         }
         self.conclude(now, None, true);
         None
+    }
+
+    /// What happened on the data channel since the last call; call it until `None`.
+    pub fn data(&mut self) -> Option<DataEvent> {
+        self.data.as_mut()?.event()
+    }
+
+    /// Opens the data channel, if there is one; see [`DataChannel::open`].
+    pub fn open_data(&mut self) {
+        if let Some(data) = &mut self.data {
+            data.open();
+        }
+    }
+
+    /// Sends a text on the data channel; see [`DataChannel::send`].
+    pub fn send_data(&mut self, text: &str) -> bool {
+        self.data.as_mut().is_some_and(|data| data.send(text))
     }
 
     /// What happened since the last call; call it until `None`.
@@ -317,9 +351,10 @@ impl Shield {
         if self.ice.as_ref().is_some_and(|ice| !ice.is_checked(from)) {
             return Err(Refusal::Unchecked);
         }
-        let known = self.ice.is_some() || from.ip().to_canonical() == self.remote.ip().to_canonical();
+        let checked = self.ice.is_some();
+        let known = checked || from.ip().to_canonical() == self.remote.ip().to_canonical();
         let association = self.dtls.as_mut().ok_or(Refusal::Unexpected)?;
-        match association.admit(now, from, known) {
+        match association.admit(now, from, known, checked) {
             Admission::Refused => return Err(Refusal::Unexpected),
             Admission::Same => {}
             Admission::Other => self.begin_again(now),
@@ -328,7 +363,34 @@ impl Shield {
         association.peer = Some((from, now));
         let outcome = association.handshake.handle(now, datagram);
         self.conclude(now, outcome, known);
+        self.take_packets(now);
         Ok(())
+    }
+
+    /// Hands what came through the association to the data channel.
+    fn take_packets(&mut self, now: Instant) {
+        let Some(data) = &mut self.data else { return };
+        let Some(association) = &mut self.dtls else { return data.end() };
+        while let Some(packet) = association.handshake.received() {
+            data.handle(now, &packet);
+        }
+        if association.handshake.is_over() {
+            data.end();
+        }
+    }
+
+    /// Hands the data channel's next packet to the association, once all that it sent before is gone.
+    fn send_packet(&mut self, now: Instant) {
+        let (Some(data), Some(association)) = (&mut self.data, &mut self.dtls) else { return };
+        let handshake = &mut association.handshake;
+        if handshake.is_over() {
+            data.end();
+        } else if handshake.is_open() && !handshake.is_waiting() {
+            data.tick(now);
+            if let Some(packet) = data.poll() {
+                handshake.send(now, &packet);
+            }
+        }
     }
 
     /// `known`: the failure, if it is one, is the other side's and not a stranger's.
@@ -359,6 +421,7 @@ impl Shield {
     fn begin_again(&mut self, now: Instant) {
         if let (Some(association), Security::Dtls { identity, role, fingerprint }) = (&mut self.dtls, &self.security) {
             association.handshake = Handshake::new(now, identity, *role, fingerprint);
+            association.handshake.keep_data(self.data.is_some());
             association.peer = None;
             self.stats.handshakes += 1;
         }
@@ -390,10 +453,11 @@ impl Association {
         Association { handshake, peer: None, strangers: 0, done: false, give_up: now + HANDSHAKE_TIMEOUT }
     }
 
-    /// Without ICE, a handshake may come from behind a NAT, so from anywhere; the signalled host goes first. Once
-    /// there are keys, only who made them with us is heard.
-    fn admit(&self, now: Instant, from: SocketAddr, known: bool) -> Admission {
+    /// With ICE, whoever was checked is the other side, wherever it moved. Without, a handshake may come from behind
+    /// a NAT, so from anywhere; the signalled host goes first. Once there are keys, only who made them with us is heard.
+    fn admit(&self, now: Instant, from: SocketAddr, known: bool, checked: bool) -> Admission {
         match self.peer {
+            _ if checked => Admission::Same,
             Some((peer, _)) if peer == from => Admission::Same,
             _ if self.done => Admission::Refused,
             None if known || self.strangers < STRANGERS_MAX => Admission::Same,

@@ -35,7 +35,7 @@ fn dtls(own: usize, other: usize, role: Role) -> Security {
 }
 
 fn config(security: Security, remote: u8) -> ShieldConfig {
-    ShieldConfig { security, ice: None, remote: place(remote) }
+    ShieldConfig { security, ice: None, remote: place(remote), data: false }
 }
 
 struct Pair {

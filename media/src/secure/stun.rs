@@ -1,5 +1,5 @@
-//! STUN (RFC 8489) as far as ICE needs it: Binding requests read in place, answers written into the caller's
-//! buffer. It asks nobody anything, and decides nothing: who may be answered is `ice`'s business.
+//! STUN (RFC 8489) as far as ICE needs it: Binding messages read in place, and written into the caller's buffer. It
+//! decides nothing: who may be answered is `ice`'s business, who is asked `checker`'s.
 use std::net::{IpAddr, SocketAddr};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -22,6 +22,7 @@ const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
 const FINGERPRINT: u16 = 0x8028;
+const ICE_CONTROLLING: u16 = 0x802A;
 /// Attributes below this one must be understood (RFC 8489, 14).
 const OPTIONAL: u16 = 0x8000;
 
@@ -124,6 +125,28 @@ impl<'a> Binding<'a> {
     pub fn is_by(&self, password: &str) -> bool {
         let Some((before, tag)) = self.integrity else { return false };
         integrity(before, password).is_some_and(|mac| mac.verify_slice(tag).is_ok())
+    }
+}
+
+/// A check to be written (RFC 8445, 7.2.2); it nominates at once.
+pub(super) struct Check<'a> {
+    pub transaction: Transaction,
+    pub username: &'a str,
+    pub password: &'a str,
+    pub priority: u32,
+    pub tie_breaker: u64,
+}
+
+impl Check<'_> {
+    /// `None`: no room.
+    pub fn write(&self, out: &mut [u8]) -> Option<usize> {
+        let mut request = Writer::new(out, Class::Request, &self.transaction)?;
+        request.attribute(USERNAME, self.username.as_bytes())?;
+        request.attribute(PRIORITY, &self.priority.to_be_bytes())?;
+        request.attribute(ICE_CONTROLLING, &self.tie_breaker.to_be_bytes())?;
+        request.attribute(USE_CANDIDATE, &[])?;
+        request.sign(self.password)?;
+        request.finish()
     }
 }
 

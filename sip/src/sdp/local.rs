@@ -3,7 +3,7 @@
 use super::crypto::{SrtpKeys, Suite};
 use super::negotiate::{Mid, Negotiated};
 use super::protect::Security;
-use super::transport::{Fingerprint, LocalIce, RemoteIce};
+use super::transport::{Candidate, Fingerprint, LocalIce, RemoteIce};
 use super::{Codec, Direction};
 use std::fmt;
 use std::net::SocketAddr;
@@ -36,8 +36,25 @@ pub struct LocalMedia {
     pub protection: Protection,
     /// ICE where the peer offers it together with rtcp-mux; `None`: never.
     pub ice: Option<LocalIce>,
+    /// Where checks may come to, best first, and that there is no other place; empty: `address`.
+    pub candidates: Vec<Candidate>,
+    /// Our answers take a data channel (RFC 8841) where the peer offers one beside the audio, on its port and with a
+    /// handshake. We never offer one.
+    pub data: bool,
+    /// What our packets carry (RFC 5576): where several sections share a port, some know a stream by this alone. `None`: not
+    /// said.
+    pub source: Option<Source>,
     /// What is in force ([`LocalMedia::settle`]); `None`: nothing yet.
     pub agreed: Option<Agreed>,
+}
+
+/// A stream's name in RTP.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its synchronization source.
+    pub ssrc: u32,
+    /// Its canonical name: a word that says nothing about anybody.
+    pub cname: String,
 }
 
 /// Whether RTP must be SRTP.
@@ -98,6 +115,9 @@ impl LocalMedia {
             rtcp_xr: false,
             protection: Protection::default(),
             ice: None,
+            candidates: Vec::new(),
+            data: false,
+            source: None,
             agreed: None,
         }
     }

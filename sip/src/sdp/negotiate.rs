@@ -3,7 +3,7 @@
 use super::local::LocalMedia;
 use super::protect::{self, Plan, Security};
 use super::transport::RemoteIce;
-use super::write::{Section, head, refuse};
+use super::write::{Section, head, print_data, refuse};
 use super::{Codec, Direction, Media, OpusParameters, Profile, SdpError, Session};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +49,8 @@ pub struct Negotiated {
     pub security: Security,
     /// The peer checks whether it reaches us (we are the lite side), and media goes where its checks come from.
     pub ice: Option<RemoteIce>,
+    /// There is a data channel on the same way.
+    pub data: bool,
     /// As in the `m=` line.
     pub(super) protocol: String,
     /// How the peer names the stream, if it does.
@@ -59,15 +61,18 @@ pub struct Negotiated {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Mid {
     pub name: String,
-    /// It is of a group that shares a port (RFC 9143); in the answer it is alone in there.
-    pub is_bundled: bool,
+    /// Those of its group that were taken and so share its port (RFC 9143), as the line has them; empty: it has none.
+    pub group: String,
 }
 
 impl Mid {
-    fn of(session: &Session, media: &Media) -> Option<Self> {
+    /// `data`: the section of the data channel, if it is taken.
+    fn of(session: &Session, media: &Media, data: Option<&Media>) -> Option<Self> {
         let name = media.mid.clone()?;
-        let is_bundled = session.bundle.split_ascii_whitespace().any(|m| m == name);
-        Some(Self { name, is_bundled })
+        let data = data.and_then(|m| m.mid.as_deref());
+        let mut taken: Vec<&str> = session.bundled().filter(|n| *n == name || Some(*n) == data).collect();
+        taken.dedup();
+        Some(Self { name, group: taken.join(" ") })
     }
 }
 
@@ -88,8 +93,9 @@ pub fn offer(local: &LocalMedia) -> String {
     let (plan, numbers) = (Plan::of(local), Numbers::of(local));
     let ice = local.ice.as_ref().filter(|_| in_force(local));
     let mid = local.agreed.as_ref().and_then(|a| a.mid.as_ref());
-    let mut body = head(local, "0 0", ice.is_some(), mid);
-    let ice = ice.map(|i| i.lines(local.address)).unwrap_or_default();
+    let group = mid.filter(|m| !m.group.is_empty()).map_or("", |m| m.name.as_str());
+    let mut body = head(local, "0 0", ice.is_some(), group);
+    let ice = ice.map(|i| i.lines(local.address, &local.candidates)).unwrap_or_default();
     let section = Section {
         protocol: &plan.protocol,
         codecs: &numbers.codecs,
@@ -111,8 +117,8 @@ fn in_force(local: &LocalMedia) -> bool {
 }
 
 /// Our answer to the peer's offer: its first usable audio section, those with SRTP before those without, with
-/// the first codec of its list that we speak; every other section refused with port 0; payload types as it
-/// numbered them.
+/// the first codec of its list that we speak, and its first data channel on that port; every other section refused with
+/// port 0; payload types as it numbered them.
 pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Negotiated, SdpError> {
     let mut sections: Vec<(usize, &Media)> = offer.audio().collect();
     sections.sort_by_key(|(_, audio)| audio.profile() == Some(Profile::Plain));
@@ -120,9 +126,11 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Negotiated, SdpErro
     for (i, audio) in sections {
         match protect::for_answer(audio, local).and_then(|(s, lines)| Ok((agree(audio, local, s)?, lines))) {
             Ok((mut negotiated, lines)) => {
+                let data = data_of(offer, audio, local, &negotiated.security);
                 negotiated.receive = vec![(negotiated.payload_type, negotiated.codec)];
-                negotiated.mid = Mid::of(offer, audio);
-                negotiated.body = answer_body(offer, i, local, &negotiated, lines);
+                negotiated.mid = Mid::of(offer, audio, data.map(|(_, media)| media));
+                negotiated.data = data.is_some();
+                negotiated.body = answer_body(offer, (i, data.map(|(d, _)| d)), local, &negotiated, lines);
                 return Ok(negotiated);
             }
             Err(error) => refused = error,
@@ -131,9 +139,29 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Negotiated, SdpErro
     Err(refused)
 }
 
-fn answer_body(offer: &Session, index: usize, local: &LocalMedia, n: &Negotiated, mut lines: String) -> String {
+/// The first data channel that shares the audio's way: it has no handshake of its own.
+fn data_of<'a>(
+    offer: &'a Session,
+    audio: &Media,
+    local: &LocalMedia,
+    security: &Security,
+) -> Option<(usize, &'a Media)> {
+    let is_ours = |m: &Media| m.is_data() && offer.is_bundled(audio, m);
+    let has_way = local.data && matches!(security, Security::Dtls { .. });
+    offer.media.iter().enumerate().find(|(_, m)| has_way && is_ours(m))
+}
+
+/// `taken`: the places of the audio and of the data channel.
+fn answer_body(
+    offer: &Session,
+    taken: (usize, Option<usize>),
+    local: &LocalMedia,
+    n: &Negotiated,
+    mut lines: String,
+) -> String {
+    let (index, data) = taken;
     match (&local.ice, &n.ice) {
-        (Some(ice), Some(_)) => lines += &ice.lines(local.address),
+        (Some(ice), Some(_)) => lines += &ice.lines(local.address, &local.candidates),
         (Some(_), None) if offer.media.get(index).is_some_and(Media::is_ice_mismatch) => {
             lines += "a=ice-mismatch\r\n";
         }
@@ -150,16 +178,21 @@ fn answer_body(offer: &Session, index: usize, local: &LocalMedia, n: &Negotiated
         mid: n.mid.as_ref().map(|m| m.name.as_str()),
         lines: &lines,
     };
-    let mut body = head(local, &offer.time, n.ice.is_some(), n.mid.as_ref());
+    let mut body = head(local, &offer.time, n.ice.is_some(), n.mid.as_ref().map_or("", |m| m.group.as_str()));
     for (i, media) in offer.media.iter().enumerate() {
-        if i == index { section.print(&mut body, local) } else { refuse(&mut body, media) }
+        match i {
+            _ if i == index => section.print(&mut body, local),
+            _ if Some(i) == data => print_data(&mut body, media, local, &lines),
+            _ => refuse(&mut body, media),
+        }
     }
     body
 }
 
 /// What follows from the peer's answer to our [`offer`], which was made of the same `local`.
 pub fn accept(local: &LocalMedia, answer: &Session) -> Result<Negotiated, SdpError> {
-    let (_, audio) = answer.audio().next().filter(|(i, _)| *i == 0).ok_or(SdpError::NoAudio)?;
+    let is_taken = |(i, m): &(usize, &Media)| *i == 0 && m.port != 0;
+    let (_, audio) = answer.audio().next().filter(is_taken).ok_or(SdpError::NoAudio)?;
     let security = Plan::of(local).answered(audio, local)?;
     let mut negotiated = agree(audio, local, security)?;
     if !in_force(local) {
@@ -190,6 +223,9 @@ fn agree(audio: &Media, local: &LocalMedia, security: Security) -> Result<Negoti
     let rtcp_mux = audio.rtcp_mux && local.rtcp_mux;
     // Without rtcp-mux there would be a second component to check, on a port of its own.
     let ice = audio.ice.remote().filter(|_| local.ice.is_some() && rtcp_mux && !audio.is_ice_mismatch());
+    if audio.port == 0 && ice.is_none() {
+        return Err(SdpError::NoAudio);
+    }
     let nowhere = || ice.as_ref().map(|_| IpAddr::from([0, 0, 0, 0]));
     let address = audio.address.or_else(nowhere).ok_or(SdpError::NoAddress)?;
     let remote = SocketAddr::new(address, audio.port);
@@ -218,6 +254,7 @@ fn agree(audio: &Media, local: &LocalMedia, security: Security) -> Result<Negoti
         direction: audio.effective_direction().reversed().and(local.direction),
         security,
         ice,
+        data: false,
         protocol: audio.protocol.clone(),
         mid: None,
     })

@@ -25,8 +25,41 @@ pub fn parse(text: &str) -> Result<Session, SdpError> {
     for line in lines {
         reader.line(line)?;
     }
-    let time = reader.time.unwrap_or_else(|| "0 0".to_owned());
-    Ok(Session { time, bundle: reader.bundle, media: reader.media })
+    Ok(reader.finish())
+}
+
+/// Reads some lines of a description (RFC 8840 9): what they say for the whole session, and its sections.
+pub(super) fn parse_fragment(text: &str) -> Result<(Media, Session), SdpError> {
+    if text.len() > SDP_BYTES_MAX {
+        return Err(SdpError::TooLong);
+    }
+    let mut reader = Reader::new();
+    for line in text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l)) {
+        reader.line(line)?;
+    }
+    Ok((reader.session.clone(), reader.finish()))
+}
+
+/// RFC 9143 7.1.3: the section that comes first in a group speaks for those that have no port of their own, where they do
+/// not speak for themselves. A section without port and group is not in use.
+fn share(session: &mut Session) {
+    let named = |name: &str| session.media.iter().find(|m| m.mid.as_deref() == Some(name));
+    let tagged = session.bundled().next().and_then(named).filter(|m| m.port != 0).cloned();
+    let group: Vec<String> = session.bundled().map(str::to_owned).collect();
+    for media in session.media.iter_mut().filter(|m| m.bundle_only) {
+        let is_member = media.port == 0 && media.mid.as_ref().is_some_and(|m| group.contains(m));
+        let Some(tagged) = tagged.as_ref().filter(|_| is_member) else {
+            media.bundle_only = false;
+            continue;
+        };
+        media.address = tagged.address;
+        media.rtcp_mux = true;
+        media.setup = media.setup.or(tagged.setup);
+        media.fingerprint = media.fingerprint.take().or_else(|| tagged.fingerprint.clone());
+        if media.ice.remote().is_none() {
+            media.ice = tagged.ice.clone();
+        }
+    }
 }
 
 struct Reader {
@@ -61,6 +94,7 @@ impl Reader {
             setup: None,
             ice: Ice { ufrag: None, pwd: None, lite: false, candidates: Vec::new() },
             mid: None,
+            bundle_only: false,
         };
         Self {
             time: None,
@@ -70,6 +104,13 @@ impl Reader {
             own_address: false,
             own_fingerprint: false,
         }
+    }
+
+    fn finish(self) -> Session {
+        let time = self.time.unwrap_or_else(|| "0 0".to_owned());
+        let mut session = Session { time, bundle: self.bundle, media: self.media };
+        share(&mut session);
+        session
     }
 
     fn line(&mut self, line: &str) -> Result<(), SdpError> {
@@ -183,6 +224,7 @@ fn of_media(media: &mut Media, name: &str, value: &str) {
             media.opus.extend(read.filter(|_| media.opus.len() < FORMATS_MAX));
         }
         "rtcp" => media.rtcp = parse_rtcp(value),
+        "bundle-only" => media.bundle_only = true,
         "mid" => media.mid = Some(value).filter(|m| is_token(m) && m.len() <= MID_MAX).map(str::to_owned),
         "crypto" => media.crypto.extend(Crypto::parse(value).filter(|_| media.crypto.len() < CRYPTO_MAX)),
         _ => {}

@@ -3,6 +3,7 @@
 mod clients;
 mod codecs;
 mod security;
+mod web;
 
 use super::*;
 

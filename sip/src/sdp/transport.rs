@@ -121,17 +121,71 @@ impl LocalIce {
         &self.pwd
     }
 
-    /// Credentials and one host candidate (RFC 8839 5.1, RFC 8445 5.1.2.1): RTCP shares the port.
-    pub(super) fn lines(&self, at: SocketAddr) -> String {
-        let (LocalIce { ufrag, pwd }, ip, port) = (self, at.ip(), at.port());
-        let priority: u32 = (126 << 24) + (65_535 << 8) + 255;
-        format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=candidate:1 1 UDP {priority} {ip} {port} typ host\r\n")
+    /// Credentials and candidates (RFC 8839 5.1, RFC 8445 5.1.2.1): RTCP shares the port. Without any the one of `at`,
+    /// and somebody may know of more.
+    pub(super) fn lines(&self, at: SocketAddr, candidates: &[Candidate]) -> String {
+        let LocalIce { ufrag, pwd } = self;
+        let mut lines = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\n");
+        if candidates.is_empty() {
+            return lines + &Candidate::udp(at).line(0);
+        }
+        lines.extend((0..).zip(candidates).map(|(place, candidate)| candidate.line(place)));
+        lines + "a=end-of-candidates\r\n"
     }
 }
 
 impl fmt::Debug for LocalIce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[private]")
+    }
+}
+
+/// How a candidate of ours is reached.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CandidateKind {
+    /// A datagram a packet.
+    Udp,
+    /// A connection that the peer opens (RFC 6544), for those whose network lets nothing else through.
+    TcpPassive,
+}
+
+/// Where the peer's checks may come to: a host's address, or the one that a NAT maps to it one to one.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// How.
+    pub kind: CandidateKind,
+    /// The address that peers reach.
+    pub address: SocketAddr,
+}
+
+impl Candidate {
+    /// By datagrams.
+    pub const fn udp(address: SocketAddr) -> Self {
+        Self { kind: CandidateKind::Udp, address }
+    }
+
+    /// By connections.
+    pub const fn tcp(address: SocketAddr) -> Self {
+        Self { kind: CandidateKind::TcpPassive, address }
+    }
+
+    /// `place`: how many are better.
+    fn line(&self, place: u16) -> String {
+        let local = u32::from(u16::MAX - place);
+        // RFC 8445 5.1.2.1: kind, place, component. TCP comes after all UDP (RFC 6544 4.2).
+        let (transport, preference, more) = match self.kind {
+            CandidateKind::Udp => ("UDP", 126, ""),
+            CandidateKind::TcpPassive => ("TCP", 90, " tcptype passive"),
+        };
+        let (priority, foundation) = ((preference << 24) + (local << 8) + 255_u32, place.saturating_add(1));
+        let (ip, port) = (self.address.ip(), self.address.port());
+        format!("a=candidate:{foundation} 1 {transport} {priority} {ip} {port} typ host{more}\r\n")
+    }
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Candidate").field(&self.kind).finish()
     }
 }
 
@@ -188,9 +242,11 @@ impl Ice {
     /// RFC 8839 4.2.5: somebody on the way, who knows nothing of ICE, changed the address of the section. Then
     /// the candidates lead elsewhere.
     pub fn is_mismatch(&self, address: Option<IpAddr>, port: u16) -> bool {
-        let is_told = address.is_some_and(|a| !a.is_unspecified()) && port != 9;
+        let is_told = address.is_some_and(|a| !a.is_unspecified()) && port != 9 && port != 0;
         let fits = |(ip, p): &(Option<IpAddr>, u16)| *p == port && (ip.is_none() || *ip == address);
-        is_told && !self.candidates.is_empty() && !self.candidates.iter().any(fits)
+        // Of more than are kept, any may fit.
+        let is_whole = (1..CANDIDATES_MAX).contains(&self.candidates.len());
+        is_told && is_whole && !self.candidates.iter().any(fits)
     }
 }
 

@@ -1,10 +1,14 @@
 //! Descriptions as we print them. It decides nothing.
 
 use super::codec::OpusParameters;
-use super::local::LocalMedia;
-use super::negotiate::Mid;
+use super::local::{LocalMedia, Source};
 use super::{Codec, Direction, Media, Session};
 use std::fmt::Write as _;
+
+/// Of our end of an association; any will do, and this one is everybody's (RFC 8841 5).
+const SCTP_PORT: u16 = 5000;
+/// Longest message on a data channel that we take, in bytes.
+const MESSAGE_BYTES_MAX: u32 = 4096;
 
 /// One audio section of ours.
 pub(super) struct Section<'a> {
@@ -21,15 +25,28 @@ pub(super) struct Section<'a> {
     pub lines: &'a str,
 }
 
-/// Up to the first section.
-pub(super) fn head(local: &LocalMedia, time: &str, has_ice: bool, mid: Option<&Mid>) -> String {
+/// Up to the first section. `group`: the names of the sections that share a port.
+pub(super) fn head(local: &LocalMedia, time: &str, has_ice: bool, group: &str) -> String {
     let LocalMedia { session_id, version, .. } = local;
     let ip = local.address.ip();
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
     let lite = if has_ice { "a=ice-lite\r\n" } else { "" };
-    let bundled = mid.filter(|m| m.is_bundled).map(|m| format!("a=group:BUNDLE {}\r\n", m.name)).unwrap_or_default();
+    let bundled = bundle(group);
     let origin = format!("- {session_id} {version} IN {family} {ip}");
     format!("v=0\r\no={origin}\r\ns=-\r\nc=IN {family} {ip}\r\nt={time}\r\n{bundled}{lite}")
+}
+
+/// RFC 9143; nothing where nothing shares.
+pub(super) fn bundle(group: &str) -> String {
+    if group.is_empty() { String::new() } else { format!("a=group:BUNDLE {group}\r\n") }
+}
+
+/// The data channel (RFC 8841), on the audio's port and with its `lines` of handshake and ICE, as browsers repeat them.
+pub(super) fn print_data(body: &mut String, offered: &Media, local: &LocalMedia, lines: &str) {
+    let _ = write!(body, "m=application {} {} webrtc-datachannel\r\n", local.address.port(), offered.protocol);
+    print_mid(body, offered.mid.as_deref());
+    body.push_str(lines);
+    let _ = write!(body, "a=sctp-port:{SCTP_PORT}\r\na=max-message-size:{MESSAGE_BYTES_MAX}\r\n");
 }
 
 impl Section<'_> {
@@ -60,6 +77,9 @@ impl Section<'_> {
             }
         }
         print_mid(body, self.mid);
+        if let Some(Source { ssrc, cname }) = &local.source {
+            let _ = write!(body, "a=ssrc:{ssrc} cname:{cname}\r\n");
+        }
         body.push_str(self.lines);
     }
 }
@@ -74,7 +94,7 @@ pub(super) fn refuse(body: &mut String, media: &Media) {
     print_mid(body, media.mid.as_deref());
 }
 
-fn print_mid(body: &mut String, mid: Option<&str>) {
+pub(super) fn print_mid(body: &mut String, mid: Option<&str>) {
     if let Some(mid) = mid {
         let _ = write!(body, "a=mid:{mid}\r\n");
     }

@@ -5,7 +5,7 @@ use crate::generate::{Dice, edited};
 use sip::auth::{Account, Client, Credentials, Guard, GuardConfig, Signed, Verdict};
 use sip::header::{self, NameAddr, Request, Response, Via};
 use sip::message::{self, Name, StartLine};
-use sip::sdp::{self, Codec, Fingerprint, LocalIce, LocalMedia, Protection, SrtpKeys, SrtpPolicy};
+use sip::sdp::{self, Candidate, Codec, Fingerprint, LocalIce, LocalMedia, Protection, SrtpKeys, SrtpPolicy};
 use sip::stream::{Framed, Framer};
 use sip::uri::Uri;
 use sip::{Private, Transport};
@@ -56,9 +56,14 @@ fn values(text: &str) {
     let _ = (header::token_params(text), header::content_type(text));
 }
 
-/// A description, our answer to it, and our offer answered by it; with SRTP and ICE, and without.
+/// A description, our answer to it, and our offer answered by it; with SRTP, ICE and a data channel, and without. And
+/// the same as a part of one.
 pub fn sdp(bytes: &[u8]) {
-    let Ok(session) = sdp::parse(&String::from_utf8_lossy(bytes)) else { return };
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(ice) = sdp::ice_fragment(&text) {
+        assert!((4..=256).contains(&ice.ufrag.len()) && (22..=256).contains(&ice.pwd.len()), "bounded");
+    }
+    let Ok(session) = sdp::parse(&text) else { return };
     let plain = LocalMedia::new("192.0.2.1:40000".parse().unwrap(), 1);
     let protection = Protection {
         policy: SrtpPolicy::Optional,
@@ -69,7 +74,8 @@ pub fn sdp(bytes: &[u8]) {
     let ice = Some(LocalIce::new([3; 20]));
     let codecs = Codec::ALL.to_vec();
     let full = LocalMedia { codecs, comfort_noise: true, rtcp_xr: true, protection, ice, ..plain.clone() };
-    for local in [plain, full] {
+    let candidates = vec![Candidate::udp(plain.address), Candidate::tcp(plain.address)];
+    for local in [plain.clone(), full.clone(), LocalMedia { candidates, data: true, ..full }] {
         let _ = (format!("{session:?}"), session.is_hold(), sdp::accept(&local, &session));
         let Ok(negotiated) = sdp::answer(&session, &local) else { continue };
         assert!(!negotiated.body.replace("\r\n", "").contains(['\r', '\n', '\0']), "a line of ours is one line");
@@ -77,7 +83,15 @@ pub fn sdp(bytes: &[u8]) {
         // RFC 3264 6: as many sections, of the same kinds, in the same order.
         let shape = |s: &sdp::Session| s.media.iter().map(|m| (m.kind.clone(), m.protocol.clone())).collect::<Vec<_>>();
         assert_eq!(shape(&answer), shape(&session));
-        assert_eq!(answer.media.iter().filter(|m| m.port != 0).count(), 1, "one section is taken");
+        let taken: Vec<&str> = answer.media.iter().filter(|m| m.port != 0).map(|m| m.kind.as_str()).collect();
+        let of = |kind: &str| taken.iter().filter(|k| **k == kind).count();
+        assert_eq!(
+            (of("audio"), of("application")),
+            (1, usize::from(negotiated.data)),
+            "one section is taken of a kind"
+        );
+        assert_eq!(taken.len(), 1 + usize::from(negotiated.data), "and no other");
+        assert!(local.data || !negotiated.data);
         assert!(negotiated.receive.len() <= 8, "bounded");
         again(local, &negotiated);
     }
@@ -86,6 +100,9 @@ pub fn sdp(bytes: &[u8]) {
 /// What we agreed to can be offered again, whoever we agreed with.
 fn again(mut local: LocalMedia, negotiated: &sdp::Negotiated) {
     local.settle(negotiated);
+    let ours = sdp::ice_fragment(&sdp::local_fragment(&local).replace("a=ice-lite", "")).map(|ice| ice.pwd);
+    let expected = local.ice.as_ref().filter(|_| negotiated.ice.is_some()).map(LocalIce::pwd);
+    assert_eq!(ours.as_deref(), expected, "what we print can be read");
     let offer = sdp::offer(&local);
     assert!(!offer.replace("\r\n", "").contains(['\r', '\n', '\0']), "a line of ours is one line");
     let answered = sdp::answer(&sdp::parse(&offer).expect("what we offer can be read"), &local);
