@@ -5,3 +5,4 @@ pub mod resolve;
 pub mod roads;
 pub mod shard;
 pub mod sip;
+pub mod web;

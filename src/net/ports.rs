@@ -27,6 +27,7 @@ pub struct Pair {
     pub rtp: UdpSocket,
     pub rtcp: UdpSocket,
     pub port: u16,
+    pub is_v6: bool,
 }
 
 impl Ports {
@@ -40,7 +41,7 @@ impl Ports {
             let n = self.next.fetch_add(1, Ordering::Relaxed) % self.pairs;
             let port = self.first + n * 2;
             if let (Ok(rtp), Ok(rtcp)) = (bind(address, port), bind(address, port + 1)) {
-                return Ok(Pair { rtp, rtcp, port });
+                return Ok(Pair { rtp, rtcp, port, is_v6: address.is_ipv6() });
             }
         }
         let last = self.first + (self.pairs - 1) * 2;

@@ -5,23 +5,24 @@ mod batch;
 mod lateness;
 mod priority;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{JoinHandle, Thread};
+use std::time::Instant;
 
 use media::wheel::{SlotIndex, Wheel};
 use tracing::error;
 
-use self::batch::Batch;
-pub(super) use self::batch::stamp;
+pub(super) use self::batch::{Batch, stamp};
 use self::lateness::Lateness;
 pub(crate) use self::priority::raise as raise_priority;
 use crate::call::driver::{Driver, Wire};
 use crate::clock;
 use crate::net::ports::Pair;
+use crate::net::web::WebRoad;
 use crate::strain::SharedStrain;
 
 /// New calls that wait for the shard; one more is refused.
@@ -32,9 +33,20 @@ const RTCP_TURNS: u32 = 10;
 /// A call on its way to its shard.
 pub struct NewCall {
     pub driver: Driver,
-    pub sockets: Pair,
+    pub road: Road,
     /// Raised by the engines' threads; the shard then looks at once.
     pub poked: Arc<AtomicBool>,
+}
+
+/// What carries a call's datagrams. It belongs to one call and is closed when it is dropped. A call from a web page
+/// may change it on the way: the page was loaded again, or goes on by text.
+pub enum Road {
+    /// Two sockets of its own, for RTP and RTCP.
+    Ports(Pair),
+    /// A share of the port that all web calls use; RTCP goes with RTP (RFC 5761).
+    Web(WebRoad),
+    /// None: nothing is heard and nothing is sent.
+    Nowhere,
 }
 
 /// The door to one shard. The thread ends with the last of its doors.
@@ -92,39 +104,57 @@ impl Shard {
 /// One call at home on the shard.
 struct Resident {
     driver: Driver,
-    wire: Sockets,
+    road: Road,
     poked: Arc<AtomicBool>,
     slot: SlotIndex,
     turn: u32,
 }
 
-struct Sockets {
-    rtp: UdpSocket,
-    rtcp: UdpSocket,
-    is_v6: bool,
+impl Road {
+    /// Hands out what came since the last tick; `reports`: look at the socket of RTCP as well.
+    fn read(&mut self, batch: &mut Batch, reports: bool, mut take: impl FnMut(Instant, SocketAddr, &mut [u8])) {
+        match self {
+            Self::Ports(pair) => {
+                batch.read(&pair.rtp, pair.is_v6, &mut take);
+                if reports {
+                    batch.read(&pair.rtcp, pair.is_v6, take);
+                }
+            }
+            Self::Web(web) => web.read(take),
+            Self::Nowhere => {}
+        }
+    }
 }
 
-impl Wire for Sockets {
+impl Wire for Road {
     // A full socket buffer or an unreachable port costs this packet; the next is 20 ms away.
     fn send_rtp(&self, datagram: &[u8], to: SocketAddr) {
-        let _ = self.rtp.send_to(datagram, to);
+        match self {
+            Self::Ports(pair) => drop(pair.rtp.send_to(datagram, to)),
+            Self::Web(web) => web.send(datagram, to),
+            Self::Nowhere => {}
+        }
     }
 
     fn send_rtcp(&self, datagram: &[u8], to: SocketAddr) {
-        let _ = self.rtcp.send_to(datagram, to);
+        match self {
+            Self::Ports(pair) => drop(pair.rtcp.send_to(datagram, to)),
+            Self::Web(web) => web.send(datagram, to),
+            Self::Nowhere => {}
+        }
     }
 }
 
 impl Resident {
     /// Takes what came since the last tick, then does this one's work.
     fn tick(&mut self, batch: &mut Batch) {
-        let (driver, wire) = (&mut self.driver, &self.wire);
-        batch.read(&wire.rtp, wire.is_v6, |at, from, datagram| driver.datagram(at, from, datagram));
-        if self.turn.is_multiple_of(RTCP_TURNS) {
-            batch.read(&wire.rtcp, wire.is_v6, |at, from, datagram| driver.datagram(at, from, datagram));
+        let Self { driver, road, turn, .. } = self;
+        road.read(batch, turn.is_multiple_of(RTCP_TURNS), |at, from, datagram| driver.datagram(at, from, datagram));
+        *turn = turn.wrapping_add(1);
+        driver.tick(clock::now(), road);
+        if let Some(new) = driver.new_road() {
+            *road = new;
         }
-        self.turn = self.turn.wrapping_add(1);
-        driver.tick(clock::now(), wire);
     }
 }
 
@@ -174,8 +204,6 @@ impl Residents {
     }
 
     fn adopt(&mut self, mut new: NewCall) {
-        let Pair { rtp, rtcp, .. } = new.sockets;
-        let is_v6 = rtp.local_addr().is_ok_and(|a| a.is_ipv6());
         new.driver.start(clock::now());
         if self.wheel.is_empty() {
             // Nobody turned it meanwhile; the turns it missed are nobody's.
@@ -185,8 +213,8 @@ impl Residents {
         let slot = self.wheel.insert(place);
         // RTCP is not read by all at the same time.
         let turn = place as u32;
-        let wire = Sockets { rtp, rtcp, is_v6 };
-        let resident = Some(Box::new(Resident { driver: new.driver, wire, poked: new.poked, slot, turn }));
+        let NewCall { driver, road, poked } = new;
+        let resident = Some(Box::new(Resident { driver, road, poked, slot, turn }));
         match self.places.get_mut(place) {
             Some(vacant) => *vacant = resident,
             None => self.places.push(resident),
@@ -228,7 +256,7 @@ impl Residents {
         self.wheel.remove(resident.slot, &place);
         // A call that failed has not ended; dropping its driver hangs up.
         if resident.driver.ended() {
-            resident.driver.goodbye(clock::now(), &resident.wire);
+            resident.driver.goodbye(clock::now(), &resident.road);
         }
     }
 }

@@ -12,7 +12,7 @@ mod terms;
 pub use inbound::CALL_HEADER;
 pub use lines::LinesError;
 pub use setup::{roads, told};
-pub(crate) use terms::{Shared, leg_config, media_codec};
+pub(crate) use terms::{Shared, leg_change, leg_config, media_codec, source};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use lines::Lines;
 /// Commands from calls that wait for the endpoint.
 const COMMANDS: usize = 1024;
 /// Inputs that wait for a call's next tick.
-const CALL_INPUTS: usize = 32;
+pub(crate) const CALL_INPUTS: usize = 32;
 /// How often the endpoint's counters are read.
 const STATS_EVERY: Duration = Duration::from_secs(5);
 /// How long peers have to answer our BYE and un-REGISTER when the gateway stops.

@@ -1,5 +1,5 @@
-//! Reads what waits at a non-blocking UDP socket: several datagrams with one system call, each with the kernel's
-//! time of arrival, into buffers that all calls of a shard share. It never blocks, allocates or sends.
+//! Reads what waits at a UDP socket: several datagrams with one system call, each with the kernel's time of arrival,
+//! into buffers that all calls of a shard share. It never allocates or sends, and blocks only where it is told to wait.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -28,7 +28,7 @@ pub(in crate::net) fn stamp(socket: &UdpSocket) {
     let _ = setsockopt(socket, ReceiveTimestampns, &true);
 }
 
-pub(super) struct Batch {
+pub(in crate::net) struct Batch {
     // One set for each family: the kernel shortens a header's room for addresses to what it wrote.
     v4: MultiHeaders<SockaddrIn>,
     v6: MultiHeaders<SockaddrIn6>,
@@ -56,22 +56,38 @@ impl Batch {
     /// Hands out each waiting datagram, up to 16, with when it arrived and whom it came from.
     pub fn read(&mut self, socket: &UdpSocket, is_v6: bool, mut take: impl FnMut(Instant, SocketAddr, &mut [u8])) {
         for _ in 0..ROUNDS {
-            let arrivals = if is_v6 {
-                receive(&mut self.v6, socket, &mut self.buffers, |a| SocketAddrV6::from(a).into())
-            } else {
-                receive(&mut self.v4, socket, &mut self.buffers, |a| SocketAddrV4::from(a).into())
-            };
-            let (now, wall) = (clock::now(), clock::wall());
-            let mut count = 0;
-            for (Arrival { len, from, stamp }, buffer) in arrivals.into_iter().flatten().zip(self.buffers.iter_mut()) {
-                count += 1;
-                let age = stamp.map_or(Duration::ZERO, |s| wall.saturating_sub(s).min(AGE_MAX));
-                take(now.checked_sub(age).unwrap_or(now), from, buffer.get_mut(..len).unwrap_or_default());
-            }
-            if count < DATAGRAMS {
+            if self.call(socket, is_v6, MsgFlags::MSG_DONTWAIT, &mut take) < DATAGRAMS {
                 return;
             }
         }
+    }
+
+    /// The same for a blocking socket: waits for a datagram as long as its read timeout, and takes those beside it. True:
+    /// more may wait.
+    pub fn wait(&mut self, socket: &UdpSocket, is_v6: bool, take: impl FnMut(Instant, SocketAddr, &mut [u8])) -> bool {
+        self.call(socket, is_v6, MsgFlags::MSG_WAITFORONE, take) == DATAGRAMS
+    }
+
+    fn call(
+        &mut self,
+        socket: &UdpSocket,
+        is_v6: bool,
+        flags: MsgFlags,
+        mut take: impl FnMut(Instant, SocketAddr, &mut [u8]),
+    ) -> usize {
+        let arrivals = if is_v6 {
+            receive(&mut self.v6, socket, flags, &mut self.buffers, |a| SocketAddrV6::from(a).into())
+        } else {
+            receive(&mut self.v4, socket, flags, &mut self.buffers, |a| SocketAddrV4::from(a).into())
+        };
+        let (now, wall) = (clock::now(), clock::wall());
+        let mut count = 0;
+        for (Arrival { len, from, stamp }, buffer) in arrivals.into_iter().flatten().zip(self.buffers.iter_mut()) {
+            count += 1;
+            let age = stamp.map_or(Duration::ZERO, |s| wall.saturating_sub(s).min(AGE_MAX));
+            take(now.checked_sub(age).unwrap_or(now), from, buffer.get_mut(..len).unwrap_or_default());
+        }
+        count
     }
 }
 
@@ -79,12 +95,13 @@ impl Batch {
 fn receive<S: SockaddrLike + Copy>(
     headers: &mut MultiHeaders<S>,
     socket: &UdpSocket,
+    flags: MsgFlags,
     buffers: &mut [[u8; DATAGRAM]; DATAGRAMS],
     address: impl Fn(S) -> SocketAddr,
 ) -> [Option<Arrival>; DATAGRAMS] {
     let mut arrivals = [const { None }; DATAGRAMS];
     let mut slices = buffers.each_mut().map(|buffer| [std::io::IoSliceMut::new(buffer)]);
-    if let Ok(messages) = recvmmsg(socket.as_raw_fd(), headers, &mut slices, MsgFlags::MSG_DONTWAIT, None) {
+    if let Ok(messages) = recvmmsg(socket.as_raw_fd(), headers, &mut slices, flags, None) {
         for (slot, message) in arrivals.iter_mut().zip(messages) {
             *slot = message.address.map(|from| Arrival {
                 len: message.bytes,

@@ -19,7 +19,7 @@ use crate::call::{Call, CallId, MachineAction};
 use crate::clock;
 use crate::gateway::{Admission, Refused};
 use crate::net::ports::Pair;
-use crate::net::shard::NewCall;
+use crate::net::shard::{NewCall, Road};
 use crate::random;
 use crate::route::Asked;
 use crate::store::{Direction, LineInfo};
@@ -164,7 +164,8 @@ impl SipDriver {
         self.gateway.registry.update(summary.record());
         let around = self.gateway.surroundings(self.signaller(id), place);
         let driver = Driver::new(now, call, leg, lines, around, inbox, summary);
-        let adopted = self.gateway.shard(shard).is_some_and(|s| s.adopt(NewCall { driver, sockets, poked }));
+        let road = Road::Ports(sockets);
+        let adopted = self.gateway.shard(shard).is_some_and(|s| s.adopt(NewCall { driver, road, poked }));
         if !adopted {
             warn!(call = %id, "the media shard is full; hanging up");
             self.gateway.registry.ended(id);

@@ -8,7 +8,9 @@ use media::codec::EncoderConfig;
 use media::secure::{IceConfig, Identity, Keys, Role, Security, Suite};
 use media::{LegChange, LegConfig};
 use sip::Peer;
-use sip::sdp::{self, Fingerprint, LocalIce, LocalMedia, Negotiated, Protection, SdpError, SrtpKeys, SrtpPolicy};
+use sip::sdp::{
+    self, Fingerprint, LocalIce, LocalMedia, Negotiated, Protection, SdpError, Source, SrtpKeys, SrtpPolicy,
+};
 
 use crate::config::{Config, Rtp};
 use crate::gateway::Refused;
@@ -94,6 +96,7 @@ pub(crate) struct Shared<'a> {
 /// `random` becomes SSRC, first sequence number, first timestamp (RFC 3550 5.1) and a nameless CNAME. `None`: its
 /// protection cannot be done, and without it there is no call.
 pub(crate) fn leg_config(n: &Negotiated, local: &LocalMedia, with: &Shared<'_>, random: u128) -> Option<LegConfig> {
+    let Source { ssrc, cname } = source(random);
     Some(LegConfig {
         codec: media_codec(n.codec),
         payload_type: n.payload_type,
@@ -101,22 +104,28 @@ pub(crate) fn leg_config(n: &Negotiated, local: &LocalMedia, with: &Shared<'_>, 
         dtmf_payload_type: n.dtmf.map(|(pt, _)| pt),
         comfort_noise_payload_type: n.comfort_noise_payload_type,
         encoder: encoder(n, local, with.rtp),
-        ssrc: random as u32,
+        ssrc,
         sequence: (random >> 32) as u16,
         timestamp: (random >> 48) as u32,
         remote: n.remote,
         symmetric: true,
         rtcp_mux: n.rtcp_mux,
-        rtcp_cname: format!("{:016x}", (random >> 64) as u64),
+        rtcp_cname: cname,
         rtcp_xr: n.rtcp_xr,
         inband_digits: with.rtp.inband_digits,
         security: security(n, with.identity)?,
         ice: ice_config(n, local),
+        data: n.data,
     })
 }
 
+/// What the packets of a leg of this `random` carry.
+pub(crate) fn source(random: u128) -> Source {
+    Source { ssrc: random as u32, cname: format!("{:016x}", (random >> 64) as u64) }
+}
+
 /// `None`: as above; what was agreed before stays in force.
-pub(super) fn leg_change(n: &Negotiated, local: &LocalMedia, with: &Shared<'_>) -> Option<LegChange> {
+pub(crate) fn leg_change(n: &Negotiated, local: &LocalMedia, with: &Shared<'_>) -> Option<LegChange> {
     Some(LegChange {
         codec: media_codec(n.codec),
         payload_type: n.payload_type,
@@ -130,6 +139,7 @@ pub(super) fn leg_change(n: &Negotiated, local: &LocalMedia, with: &Shared<'_>) 
         expect: n.direction.receives(),
         security: security(n, with.identity)?,
         ice: ice_config(n, local),
+        data: n.data,
     })
 }
 
