@@ -66,6 +66,16 @@ pub enum Action {
         finished: f32,
     },
     Digit(char),
+    /// The caller wrote this: a turn at once.
+    Typed(String),
+    /// The caller answered the question for consent by a click, or took back what was agreed.
+    Clicked {
+        grant: bool,
+    },
+    /// The caller took their consent back by a click.
+    Withdrawn,
+    /// The caller is there from now on, or again, and may have missed what was said last.
+    Present(Presence),
     /// The sound of the last frames was a key's tone, as can be told some 60 ms after it began. The key itself comes as
     /// `Digit`, unless it had come already.
     Tone,
@@ -97,6 +107,36 @@ pub enum Action {
     Timeout,
     /// The other side, or the network, ended the call.
     HungUp(EndCause),
+}
+
+/// How a caller takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// They hear and are heard.
+    Voice,
+    /// They read and write.
+    Text,
+}
+
+/// What a call is doing, as a page shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    Listening,
+    Thinking,
+    Speaking,
+    /// Nobody is asked to speak: on hold, or being put through.
+    Held,
+}
+
+impl Activity {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Listening => "listening",
+            Self::Thinking => "thinking",
+            Self::Speaking => "speaking",
+            Self::Held => "held",
+        }
+    }
 }
 
 /// What the call wants done. No Debug: it holds words.
@@ -159,6 +199,8 @@ pub enum Effect {
     /// Destroy what was kept of this call.
     Purge,
     TurnDone(TurnRecord),
+    /// Show the caller what is said. It goes to nobody else, and is not kept.
+    Caption(Caption),
     /// Ask the other side to call this target instead (RFC 3515).
     Transfer(String),
     HangUp(EndCause),
@@ -191,6 +233,24 @@ pub struct Line {
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Line({} at {} ms, {} bytes)", self.speaker.word(), self.at_ms, self.text.len())
+    }
+}
+
+/// What a page shows of one clause, or of one turn of the caller's. Debug prints no words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Caption {
+    /// A later one of the same number takes the place of this one.
+    pub id: u64,
+    pub who: Speaker,
+    /// Empty: nothing was said after all.
+    pub text: String,
+    /// No other one of this number follows.
+    pub last: bool,
+}
+
+impl fmt::Debug for Caption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Caption({} of the {}, {} bytes)", self.id, self.who.word(), self.text.len())
     }
 }
 

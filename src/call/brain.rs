@@ -115,6 +115,29 @@ impl Brain {
         }
     }
 
+    /// What the caller wrote: the same as if it had been said.
+    pub fn read(&mut self, text: &str) -> Answer {
+        let mut answer = self.hear(Input::Speech(text));
+        answer.decision = answer.decision.map(|decision| match decision {
+            Decision::Grant(Asked::Voice) => Decision::Grant(Asked::Text),
+            Decision::Refuse(Refusal::Said) => Decision::Refuse(Refusal::Text),
+            other => other,
+        });
+        answer
+    }
+
+    /// The question for consent, answered by a click.
+    pub fn clicked(&mut self, grant: bool) -> Answer {
+        if grant { self.granted(Asked::Click) } else { self.refused(Refusal::Click) }
+    }
+
+    /// The caller takes their consent back by a click.
+    pub fn withdraw(&mut self) -> Answer {
+        let mut answer = Answer::from(self.dialogue.withdraw());
+        answer.decision = Some(Decision::Withdraw);
+        answer
+    }
+
     fn hear_consent(&mut self, input: Input<'_>, asked_again: bool) -> Answer {
         let language = self.agent.language();
         match input {

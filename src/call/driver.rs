@@ -1,26 +1,29 @@
 //! The call's hands: moves frames between its leg and its engines every 20 ms, and does what `Call` wants.
 //! It lives on one media shard for life; it decides nothing and never blocks.
 
+mod paging;
+mod speaking;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::playout::{PLAYOUT_FRAMES, PLAYOUT_KEPT, Playout};
-use media::{Digit, FramePool, LegChange, LegConfig, MediaTime};
-use models::{
-    ClauseId, Due, Job, Recognizer, RecognizerError, Spoken, Synthesizer, SynthesizerError, TurnDetector, Vad,
-};
+use media::{Digit, FramePool, LegChange, LegConfig};
+use models::{ClauseId, Due, Job, Recognizer, RecognizerError, Synthesizer, SynthesizerError, TurnDetector, Vad};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::call::ear;
 use crate::call::media::Media;
+use crate::call::page::{Link, Page};
 use crate::call::registry::{Registry, Summary};
 use crate::call::tone::pure_tone_hz;
 use crate::call::voicing::Voicing;
 use crate::call::waits::Waits;
-use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine, Sounding};
+use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine};
+use crate::net::shard::Road;
 use crate::privacy::Scope;
 use crate::store::TranscriptStore;
 use crate::strain::SharedStrain;
@@ -39,6 +42,10 @@ pub enum CallInput {
     Transferred,
     TransferFailed,
     Renegotiated(Box<LegChange>),
+    /// A page talks from now on, or over another leg than before.
+    Leg(Box<LegConfig>, Road),
+    /// A page reads and writes from now on, or by another link than before.
+    Away(Link),
     HangUp(EndCause),
 }
 
@@ -99,7 +106,11 @@ struct AtPlayout {
 pub struct Driver {
     id: CallId,
     call: Call,
-    media: Media,
+    /// None: the page reads and writes.
+    media: Option<Media>,
+    page: Option<Page>,
+    /// A new one, until the shard takes it.
+    road: Option<Road>,
     lines: Lines,
     around: Surroundings,
     inbox: mpsc::Receiver<CallInput>,
@@ -136,7 +147,7 @@ impl Driver {
     pub fn new(
         now: Instant,
         call: Call,
-        leg: LegConfig,
+        leg: impl Into<Option<LegConfig>>,
         lines: Lines,
         around: Surroundings,
         inbox: mpsc::Receiver<CallInput>,
@@ -145,7 +156,9 @@ impl Driver {
         Self {
             id: summary.id,
             call,
-            media: Media::new(now, summary.id, leg),
+            media: leg.into().map(|leg| Media::new(now, summary.id, leg)),
+            page: None,
+            road: None,
             lines,
             around,
             inbox,
@@ -180,28 +193,44 @@ impl Driver {
 
     pub fn start(&mut self, now: Instant) {
         info!(call = %self.id, "call started");
+        self.greet_page();
         self.apply(now, Action::Started);
         self.publish();
     }
 
     /// A datagram from the network, as soon as it is there.
     pub fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
-        self.media.datagram(now, from, bytes);
+        let Some(media) = &mut self.media else { return };
+        media.datagram(now, from, bytes);
+        if let Some(page) = &mut self.page {
+            page.heard(now);
+        }
     }
 
     /// Every 20 ms: in, think, out.
     pub fn tick(&mut self, now: Instant, wire: &dyn Wire) {
         self.read_inbox(now);
+        self.read_page(now);
         self.listen(now);
         self.engines(now);
-        self.speak(now, wire);
         if self.call.deadline().is_some_and(|d| d <= now) {
             self.apply(now, Action::Timeout);
         }
-        if !self.media.watch() {
-            self.apply(now, Action::HungUp(EndCause::Lost));
-            self.hang_up(EndCause::Lost);
+        self.tell_page();
+        self.speak(now, wire);
+        if self.media.as_mut().is_some_and(|media| !media.watch()) {
+            self.lost(now);
         }
+        self.watch_page(now);
+    }
+
+    /// Nothing is to be hoped for from the leg; a page may bring another one.
+    fn lost(&mut self, now: Instant) {
+        if self.page.is_some() {
+            return self.lose_leg();
+        }
+        self.apply(now, Action::HungUp(EndCause::Lost));
+        self.hang_up(EndCause::Lost);
     }
 
     /// An engine has something: do not wait for the tick.
@@ -229,17 +258,20 @@ impl Driver {
         loop {
             match self.inbox.try_recv() {
                 Ok(CallInput::Digit(key)) => {
-                    if let Some(digit) = Digit::from_char(key) {
-                        self.media.info_digit(now, digit);
+                    if let (Some(digit), Some(media)) = (Digit::from_char(key), &mut self.media) {
+                        media.info_digit(now, digit);
                     }
                 }
                 Ok(CallInput::Transferred) => self.apply(now, Action::Transferred),
                 Ok(CallInput::TransferFailed) => self.apply(now, Action::TransferFailed),
                 Ok(CallInput::Renegotiated(change)) => {
+                    let Some(media) = &mut self.media else { continue };
                     self.summary.codec(change.codec.encoding_name());
-                    let held = self.media.renegotiate(now, *change);
+                    let held = media.renegotiate(now, *change);
                     self.apply(now, Action::Held(held));
                 }
+                Ok(CallInput::Leg(config, road)) => self.take_leg(now, *config, road),
+                Ok(CallInput::Away(link)) => self.go_away(now, link),
                 Ok(CallInput::HangUp(cause)) => {
                     self.apply(now, Action::HungUp(cause));
                     self.finish(cause);
@@ -254,7 +286,8 @@ impl Driver {
     }
 
     fn listen(&mut self, now: Instant) {
-        let heard = self.media.hear(now);
+        let Some(media) = &mut self.media else { return };
+        let heard = media.hear(now);
         for digit in heard.digits.iter() {
             self.apply(now, Action::Digit(digit.as_char()));
         }
@@ -285,90 +318,12 @@ impl Driver {
         self.apply(now, Action::Frame { at: frame.at(), speech, dbfs, pitched, sounding });
     }
 
-    fn sounding_now(&mut self) -> Option<Sounding> {
-        let front = self.sounding.front_mut()?;
-        let played = self.playout.played(front.clause)?;
-        front.length_ms = front.length_ms.or_else(|| self.lines.synthesizer.length_ms(front.clause));
-        let played_ms = u32::try_from(played.ms()).unwrap_or(u32::MAX);
-        Some(Sounding { clause: front.clause, played_ms, length_ms: front.length_ms })
-    }
-
-    /// The clause among those at the playout, where it comes last.
-    fn at_playout(&mut self, clause: ClauseId) -> Option<&mut AtPlayout> {
-        if self.sounding.iter().all(|c| c.clause != clause) {
-            self.sounding.push_back(AtPlayout { clause, frames: 0, length_ms: None });
-        }
-        self.sounding.iter_mut().find(|c| c.clause == clause)
-    }
-
-    fn speak(&mut self, now: Instant, wire: &dyn Wire) {
-        // What is said before there are keys would be heard by nobody.
-        let frame = if self.media.can_say() {
-            self.fill_playout(now);
-            self.playout.tick(&mut self.spoken_pool)
-        } else {
-            None
-        };
-        self.media.say(now, frame.as_ref(), wire);
-        self.played(now);
-    }
-
-    fn fill_playout(&mut self, now: Instant) {
-        while self.playout.space() > PLAYOUT_FRAMES - PLAYOUT_AHEAD {
-            let front = self.at_synthesizer.front().copied();
-            if front.is_none_or(|c| Some(c.utterance) != self.released) {
-                return;
-            }
-            match self.lines.synthesizer.poll(MediaTime::default(), &mut self.spoken_pool) {
-                None => return,
-                Some(Spoken::Frame { clause, frame }) => {
-                    if let Some(at_playout) = self.at_playout(clause) {
-                        at_playout.frames += 1;
-                    }
-                    if self.playout.push(clause, frame).is_err() {
-                        return;
-                    }
-                }
-                Some(Spoken::End { clause }) => {
-                    self.at_synthesizer.retain(|c| *c != clause);
-                    // A clause without a sound is played at once.
-                    if let Some(at_playout) = self.at_playout(clause) {
-                        at_playout.length_ms = Some(at_playout.frames * media::FRAME_MS);
-                    }
-                    self.playout.end(clause);
-                    self.apply(now, Action::ClauseEnded(clause));
-                }
-                Some(Spoken::Failed { clause, error }) => {
-                    warn!(call = %self.id, %error, "a clause could not be spoken");
-                    self.at_synthesizer.retain(|c| *c != clause);
-                    self.begun &= self.sounding.front().is_none_or(|c| c.clause != clause);
-                    self.sounding.retain(|c| c.clause != clause);
-                    self.apply(now, Action::ClauseFailed(clause));
-                }
-            }
-        }
-    }
-
-    /// Tells the call what has gone out by now.
-    fn played(&mut self, now: Instant) {
-        while let Some(clause) = self.sounding.front().map(|c| c.clause) {
-            let Some(played) = self.playout.played(clause) else { return };
-            if !self.begun {
-                self.begun = true;
-                self.apply(now, Action::ClauseStarted(clause));
-            }
-            if !played.complete || self.sounding.front().is_none_or(|c| c.clause != clause) {
-                return;
-            }
-            self.sounding.pop_front();
-            self.begun = false;
-            self.apply(now, Action::ClausePlayed(clause));
-        }
-    }
-
     /// The last words to the other side's statistics.
     pub fn goodbye(&mut self, now: Instant, wire: &dyn Wire) {
-        self.media.goodbye(now, wire);
+        self.tell_page();
+        if let Some(media) = &mut self.media {
+            media.goodbye(now, wire);
+        }
     }
 
     fn apply(&mut self, now: Instant, action: Action) {
@@ -425,6 +380,7 @@ impl Driver {
                 self.begun = false;
                 self.released = None;
             }
+            Effect::Caption(caption) => self.caption(&caption),
             Effect::Duck(on) => self.playout.duck(on),
             Effect::HoldPlayout => self.playout.hold(),
             Effect::ResumePlayout => self.playout.resume(),
@@ -468,6 +424,9 @@ impl Driver {
     }
 
     fn say_unsaid(&mut self, now: Instant) {
+        if self.media.is_none() {
+            return;
+        }
         while let Some((clause, text, due)) = self.unsaid.pop_front() {
             match self.lines.synthesizer.say(clause, &text, due) {
                 Ok(()) => {
@@ -520,13 +479,18 @@ impl Driver {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        if let Some(page) = &mut self.page {
+            page.ended(cause);
+        }
         self.summary.end(cause);
         info!(call = %self.id, cause = cause.word(), "call ended");
         self.publish();
     }
 
     fn publish(&mut self) {
-        self.summary.media(self.media.record());
+        if let Some(media) = &self.media {
+            self.summary.media(media.record());
+        }
         self.summary.consent(self.call.gate().state());
         let record = self.summary.record();
         if self.ended {
@@ -556,3 +520,6 @@ impl Drop for Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The call's decisions: when a turn is over, what is said, what is kept, when it ends.
 //! It never waits and never touches audio; the driver beside it does.
 
+mod captioning;
 mod filling;
 mod interrupting;
 mod listening;
@@ -8,6 +9,7 @@ mod screening;
 mod speaking;
 mod trouble;
 mod turning;
+mod writing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use media::MediaTime;
 use models::{ClauseId, Due, Job};
 
 use self::interrupting::Over;
-use crate::call::action::{Action, CallId, Effect, EndCause, Line, Speaker};
+use crate::call::action::{Action, CallId, Effect, EndCause, Line, Presence, Speaker};
 use crate::call::answering::{AnsweredBy, MachineAction};
 use crate::call::brain::{Answer, Brain, Decision};
 use crate::call::ear::{Ear, EarEvent};
@@ -29,6 +31,7 @@ use crate::config::Turn;
 use crate::dialogue::{Agent, Ending, Input, Then};
 use crate::privacy::{ConsentGate, Refusal, Scope};
 
+use captioning::Captions;
 use filling::Filler;
 use screening::Screen;
 use trouble::Trouble;
@@ -145,6 +148,13 @@ pub struct Call {
     warmed: Option<u64>,
     /// What an LLM should have said, should it fail.
     fallback: Vec<String>,
+    presence: Presence,
+    /// A page shows what is said.
+    captions: Option<Captions>,
+    /// The answer to a click, behind what is being said.
+    after: Option<(Answer, Speech)>,
+    /// What was written meanwhile.
+    unread: VecDeque<String>,
     /// There is no room for it: it is told so, and ends.
     turned_away: bool,
     ended: bool,
@@ -180,6 +190,10 @@ impl Call {
             screen: config.answering.map(Screen::new),
             warmed: None,
             fallback: vec![],
+            presence: Presence::Voice,
+            captions: None,
+            after: None,
+            unread: VecDeque::new(),
             turned_away: false,
             ended: false,
             effects: VecDeque::new(),
@@ -200,7 +214,7 @@ impl Call {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        let silence = Duration::from_millis(self.config.silence_ms.into());
+        let silence = self.silence();
         let times = [
             Some(self.last_deadline()),
             self.screen_deadline(),
@@ -250,11 +264,25 @@ impl Call {
             // No key reaches anybody where there is no room.
             Action::Digit(_) if self.turned_away => {}
             Action::Digit(key) => self.digit(now, key),
+            Action::Typed(text) => self.typed(now, text),
+            Action::Clicked { grant } => self.clicked(now, grant),
+            Action::Withdrawn => self.withdrawn(now),
+            Action::Present(presence) => self.present(now, presence),
             Action::Tone => self.tone(now),
             Action::ClauseEnded(clause) => self.mouth.clause_made(clause, &mut self.effects),
-            Action::ClauseStarted(clause) => self.clause_started(now, clause),
-            Action::ClausePlayed(clause) => self.clause_gone(now, clause, true),
-            Action::ClauseFailed(clause) => self.clause_gone(now, clause, false),
+            Action::ClauseStarted(clause) => {
+                self.mouth.clause_started(clause);
+                self.caption_clause(clause, false);
+                self.clause_started(now, clause);
+            }
+            Action::ClausePlayed(clause) => {
+                self.caption_clause(clause, true);
+                self.clause_gone(now, clause, true);
+            }
+            Action::ClauseFailed(clause) => {
+                self.caption_clause(clause, true);
+                self.clause_gone(now, clause, false);
+            }
             Action::Thought { utterance, clause } => self.thought(now, utterance, Some(clause)),
             Action::ThoughtEnded { utterance } => self.thought(now, utterance, None),
             Action::ThoughtFailed { utterance } => self.thought_failed(now, utterance),
@@ -272,6 +300,7 @@ impl Call {
             Action::HungUp(cause) => self.end(now, cause, false),
         }
         self.check_timers(now);
+        self.read_on(now);
     }
 
     fn open(&mut self) {
@@ -312,7 +341,7 @@ impl Call {
         if self.over.deadline().is_some_and(|d| now >= d) {
             return self.dismiss(now);
         }
-        let silence = Duration::from_millis(self.config.silence_ms.into());
+        let silence = self.silence();
         if self.quiet_since.take_if(|since| now >= *since + silence).is_some() {
             self.silent(now);
         }

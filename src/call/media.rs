@@ -8,7 +8,7 @@ use media::dtmf::Digits;
 use media::echo::{EchoConfig, EchoGuard, EchoState, Verdict};
 use media::leg::{DATAGRAM_MAX, FRAMES_KEPT};
 use media::watch::{Trouble, TroubleKind};
-use media::{Digit, Frame, FramePool, Leg, LegChange, LegConfig, LegEvent};
+use media::{DataEvent, Digit, Frame, FramePool, Leg, LegChange, LegConfig, LegEvent};
 use tracing::{info, warn};
 
 use crate::call::CallId;
@@ -71,6 +71,16 @@ impl Media {
         self.leg.info_digit(now, digit);
     }
 
+    /// What came over the page's data channel.
+    pub fn data(&mut self) -> Option<DataEvent> {
+        self.leg.data()
+    }
+
+    /// False: it is not open, or too much waits already.
+    pub fn send_data(&mut self, text: &str) -> bool {
+        self.leg.send_data(text)
+    }
+
     /// True: the other side holds us now.
     pub fn renegotiate(&mut self, now: Instant, change: LegChange) -> bool {
         self.rtcp_mux = change.rtcp_mux;
@@ -110,6 +120,9 @@ impl Media {
     /// The last words to the other side's statistics.
     pub fn goodbye(&mut self, now: Instant, wire: &dyn Wire) {
         let mut datagram = [0; DATAGRAM_MAX];
+        while let Some(out) = self.leg.poll(now, &mut datagram) {
+            wire.send_rtp(datagram.get(..out.len).unwrap_or_default(), out.to);
+        }
         if let Some(out) = self.leg.goodbye(now, &mut datagram) {
             self.send_report(wire, datagram.get(..out.len).unwrap_or_default(), out.to);
         }

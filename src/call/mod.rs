@@ -13,13 +13,14 @@ mod history;
 mod machine;
 mod media;
 mod mouth;
+pub mod page;
 pub mod registry;
 mod timing;
 mod tone;
 mod voicing;
 mod waits;
 
-pub use action::{Action, CallId, Effect, EndCause, Line, PromptLine, Sounding, Speaker};
+pub use action::{Action, Activity, CallId, Caption, Effect, EndCause, Line, Presence, PromptLine, Sounding, Speaker};
 pub use answering::{AnsweredBy, MachineAction};
 pub use brain::{Answer, Brain, Decision};
 pub use machine::{Call, CallConfig, LlmUse};

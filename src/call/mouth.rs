@@ -30,6 +30,10 @@ pub struct Speech {
     interruptible_from: u16,
     /// A language model still adds clauses.
     growing: bool,
+    /// Clauses at its end were taken away, which the synthesizer may have made.
+    shortened: bool,
+    /// A clause of it began to sound.
+    begun: bool,
     /// Which of the clauses only pass the time.
     fillers: Vec<u16>,
     pub then: Then,
@@ -37,7 +41,19 @@ pub struct Speech {
 
 impl Speech {
     pub fn new(id: u64, clauses: Vec<String>, then: Then) -> Self {
-        Self { id, clauses, asked: 0, made: 0, played: 0, interruptible_from: 0, growing: false, fillers: vec![], then }
+        Self {
+            id,
+            clauses,
+            asked: 0,
+            made: 0,
+            played: 0,
+            interruptible_from: 0,
+            growing: false,
+            shortened: false,
+            begun: false,
+            fillers: vec![],
+            then,
+        }
     }
 
     pub fn protected_until(mut self, clause: u16) -> Self {
@@ -128,6 +144,44 @@ impl Mouth {
         self.sounding = sounding;
     }
 
+    pub fn clause_started(&mut self, clause: ClauseId) {
+        if let Some(speech) = self.current.as_mut().filter(|s| s.id == clause.utterance) {
+            speech.begun = true;
+        }
+    }
+
+    /// Something of the current speech has sounded, or sounds.
+    pub fn begun(&self) -> bool {
+        self.current.as_ref().is_some_and(|s| s.begun)
+    }
+
+    pub fn text(&self, clause: ClauseId) -> Option<&str> {
+        let speech = self.current.as_ref().filter(|s| s.id == clause.utterance)?;
+        speech.clauses.get(usize::from(clause.index)).map(String::as_str)
+    }
+
+    /// Lets the current speech end before this clause, which has not begun. False: there is no such speech.
+    pub fn end_before(&mut self, clause: usize) -> bool {
+        let Some(speech) = self.current.as_mut().filter(|s| s.played < clause && clause < s.clauses.len()) else {
+            return false;
+        };
+        speech.clauses.truncate(clause);
+        speech.shortened = true;
+        true
+    }
+
+    /// Says again what was not heard to its end: the other side may have missed it.
+    pub fn again(&mut self, effects: &mut VecDeque<Effect>) {
+        let Some(speech) = &mut self.current else { return };
+        effects.push_back(Effect::StopPlayout);
+        effects.push_back(Effect::Cancel { utterance: speech.id });
+        self.sounding = None;
+        speech.asked = speech.played;
+        speech.made = speech.played;
+        speech.ask(CLAUSES_AHEAD, self.now, effects);
+        effects.push_back(Effect::Release { utterance: speech.id });
+    }
+
     /// Clauses of the current speech that were heard to their end.
     pub fn played(&self) -> usize {
         self.current.as_ref().map_or(0, |s| s.played)
@@ -203,13 +257,17 @@ impl Mouth {
         if let Some(text) = speech.clauses.get(usize::from(clause.index)).filter(|_| heard) {
             done.push(Mouthed::Line(text.clone()));
         }
-        done.extend(self.finish());
+        done.extend(self.finish(effects));
         done
     }
 
-    fn finish(&mut self) -> Option<Mouthed> {
-        let complete = self.current.as_ref().is_some_and(Speech::complete);
-        complete.then(|| self.current.take().map(|s| Mouthed::Done(s.then))).flatten()
+    fn finish(&mut self, effects: &mut VecDeque<Effect>) -> Option<Mouthed> {
+        let speech = self.current.take_if(|speech| speech.complete())?;
+        if speech.shortened {
+            effects.push_back(Effect::StopPlayout);
+            effects.push_back(Effect::Cancel { utterance: speech.id });
+        }
+        Some(Mouthed::Done(speech.then))
     }
 
     /// The language model added a clause, or (`None`) has no more. False: nobody waits for it.
@@ -221,7 +279,7 @@ impl Mouth {
             None => speech.growing = false,
         }
         speech.ask(CLAUSES_AHEAD, from, effects);
-        self.finish()
+        self.finish(effects)
     }
 
     /// Passes the time until the language model has something to say.

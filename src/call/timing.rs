@@ -13,6 +13,10 @@ pub enum Judgement {
     Unfinished,
     /// A key was pressed.
     Key,
+    /// The caller wrote it.
+    Typed,
+    /// The caller clicked.
+    Click,
     /// The caller said nothing.
     Silence,
     /// Noise or music covered the line.
@@ -26,6 +30,8 @@ impl Judgement {
             Self::Unsure => "unsure",
             Self::Unfinished => "unfinished",
             Self::Key => "key",
+            Self::Typed => "typed",
+            Self::Click => "click",
             Self::Silence => "silence",
             Self::Noise => "noise",
         }
@@ -58,6 +64,25 @@ pub struct TurnRecord {
     pub late_ms: u32,
     /// The caller spoke while the agent did.
     pub barge_in: bool,
+}
+
+impl TurnRecord {
+    /// Of a turn that no engine had to hear.
+    pub fn at_once(judgement: Judgement, committed_ms: u32, barge_in: bool) -> Self {
+        Self {
+            turn: 0,
+            judgement,
+            draft_ms: None,
+            heard_ms: None,
+            scored_ms: None,
+            committed_ms,
+            first_frame_ms: None,
+            content_ms: None,
+            filler: false,
+            late_ms: 0,
+            barge_in,
+        }
+    }
 }
 
 /// Milliseconds from `start` to `end`, none where the order is reversed.

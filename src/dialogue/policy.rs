@@ -90,6 +90,14 @@ impl Dialogue {
         reply
     }
 
+    /// The caller wants what was kept to be gone, and did not say so in words.
+    pub fn withdraw(&mut self) -> Reply {
+        let agent = Arc::clone(&self.agent);
+        let mut reply = self.reply("withdraw", &agent.lines.withdraw).say(self.open_question());
+        reply.expects = self.expects();
+        reply
+    }
+
     /// What an answer now would be taken for.
     pub fn expects(&self) -> Expects {
         match (self.pending, &self.filling) {
@@ -151,7 +159,7 @@ impl Dialogue {
             Intent::Human => self.put_through("human"),
             Intent::Repeat => self.repeat(),
             Intent::Bye => self.hang_up("bye", &lines.bye),
-            Intent::Withdraw => self.reply("withdraw", &lines.withdraw).say(self.open_question()),
+            Intent::Withdraw => self.withdraw(),
             Intent::Interrupt => self.reply("interrupt", &lines.interrupt),
             Intent::Abandon => {
                 self.drop_form();

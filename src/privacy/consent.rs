@@ -19,12 +19,18 @@ pub enum Scope {
 pub enum Asked {
     Voice,
     Key,
+    /// On a page that showed the question.
+    Click,
+    /// In words that were written.
+    Text,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     Said,
     Key,
+    Click,
+    Text,
     Silence,
     Unclear,
     HungUp,
@@ -47,8 +53,12 @@ impl fmt::Display for ConsentState {
             Self::Asked => "asked",
             Self::Granted(Asked::Voice) => "granted by voice",
             Self::Granted(Asked::Key) => "granted by key",
+            Self::Granted(Asked::Click) => "granted by click",
+            Self::Granted(Asked::Text) => "granted in writing",
             Self::Refused(Refusal::Said) => "refused by voice",
             Self::Refused(Refusal::Key) => "refused by key",
+            Self::Refused(Refusal::Click) => "refused by click",
+            Self::Refused(Refusal::Text) => "refused in writing",
             Self::Refused(Refusal::Silence) => "refused by silence",
             Self::Refused(Refusal::Unclear) => "refused, unclear answer",
             Self::Refused(Refusal::HungUp) => "refused, hung up",
@@ -151,6 +161,10 @@ mod tests {
                 "ask" => gate.ask(),
                 "yes" => gate.grant(Asked::Voice),
                 "key1" => gate.grant(Asked::Key),
+                "click" => gate.grant(Asked::Click),
+                "writes-yes" => gate.grant(Asked::Text),
+                "click-no" => gate.refuse(Refusal::Click),
+                "writes-no" => gate.refuse(Refusal::Text),
                 "no" => gate.refuse(Refusal::Said),
                 "silence" => gate.refuse(Refusal::Silence),
                 "bye" => gate.refuse(Refusal::HungUp),
@@ -169,7 +183,12 @@ mod tests {
         check("ask", false, "asked");
         check("ask yes", true, "granted by voice");
         check("ask key1", true, "granted by key");
+        check("ask click", true, "granted by click");
+        check("ask writes-yes", true, "granted in writing");
+        check("click", false, "none");
         check("ask no", false, "refused by voice");
+        check("ask click-no click", false, "refused by click");
+        check("ask writes-no", false, "refused in writing");
         check("ask silence yes", false, "refused by silence");
         check("ask yes bye", true, "granted by voice");
         check("bye", false, "refused, hung up");

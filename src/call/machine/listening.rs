@@ -40,9 +40,12 @@ impl Call {
     }
 
     pub(super) fn stop_speaking(&mut self, now: Instant) {
-        if let Some(heard) = self.mouth.stop(&mut self.effects) {
+        let heard = self.mouth.stop(&mut self.effects);
+        self.caption_cut(heard.as_deref());
+        if let Some(heard) = heard {
             self.remember(now, Speaker::Agent, &heard);
         }
+        self.after = None;
         self.forget_over();
         self.effects.push_back(Effect::StopThinking);
         self.duck(false);
@@ -93,6 +96,7 @@ impl Call {
         self.let_go();
         self.duck(false);
         self.filler = None;
+        self.retract_caption();
         self.quiet_again(now);
     }
 
@@ -141,6 +145,7 @@ impl Call {
         if !self.over.is_held() && self.is_false_alarm(&text, &answer) {
             return self.dismiss(now);
         }
+        self.caption_caller(&text, false);
         let speech = self.speech_of(&answer);
         let ending = self.brain.ending(&text);
         let covered = answer.covered || !self.llm_may_hear();

@@ -28,6 +28,13 @@ impl Call {
             self.forget_over();
             self.duck(false);
         }
+        if matches!(mouthed, Mouthed::Done(_))
+            && let Some((answer, speech)) = self.after.take()
+        {
+            let fill_at = self.fill_at(now);
+            self.pending.iter_mut().for_each(|pending| pending.fill_at = fill_at);
+            return self.begin_speech(answer, speech);
+        }
         match mouthed {
             Mouthed::Line(text) => self.remember(now, Speaker::Agent, &text),
             Mouthed::Done(Then::Listen) => {

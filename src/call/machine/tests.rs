@@ -5,10 +5,12 @@ mod interrupting;
 use std::collections::{HashMap, VecDeque};
 
 use super::*;
+use crate::call::action::Presence;
 use crate::privacy::Scope;
 
 mod answering;
 mod filling;
+mod page;
 mod trouble;
 
 const AGENT: &str = include_str!("../../../configs/agents/front-desk.toml");
@@ -45,6 +47,8 @@ struct Stage {
     beep: Option<u16>,
     thinking: u64,
     read_ahead: Vec<crate::call::PromptLine>,
+    /// The caller reads and writes.
+    text: bool,
 }
 
 impl Stage {
@@ -87,6 +91,7 @@ impl Stage {
             beep: None,
             thinking: 0,
             read_ahead: vec![],
+            text: false,
         }
     }
 
@@ -165,6 +170,10 @@ impl Stage {
                 let late = if t.filler { " after a filler" } else { "" };
                 self.log.push(format!("turn {} {} committed +{}{late}", t.turn, t.judgement.word(), t.committed_ms));
             }
+            Effect::Caption(c) => {
+                let open = if c.last { "" } else { "~" };
+                self.log.push(format!("caption {}{open} {} {}", c.id, c.who.word(), c.text));
+            }
             Effect::Transfer(target) => self.log.push(format!("transfers to {target}")),
             Effect::HangUp(cause) => {
                 self.ended = true;
@@ -185,6 +194,9 @@ impl Stage {
         while let Some(at) = self.due.iter().position(|(t, _)| *t <= self.now) {
             let (_, action) = self.due.remove(at).expect("it is there");
             self.apply(action);
+        }
+        if self.text {
+            return self.read_out();
         }
         self.play();
         let sounding = self.playing.map(|(clause, played_ms)| {
@@ -227,6 +239,20 @@ impl Stage {
         }
     }
 
+    /// Without a voice everything is read as soon as it may be said.
+    fn read_out(&mut self) {
+        while let Some(at) = self.queue.iter().position(|c| Some(c.utterance) == self.released) {
+            let clause = self.queue.remove(at).expect("it is there");
+            self.log.push(format!("agent writes: {}", self.texts[&clause]));
+            for action in [Action::ClauseEnded(clause), Action::ClauseStarted(clause), Action::ClausePlayed(clause)] {
+                self.apply(action);
+            }
+        }
+        if self.call.deadline().is_some_and(|d| d <= self.now) {
+            self.apply(Action::Timeout);
+        }
+    }
+
     /// Lets `ms` pass, at most until the agent falls silent if `until_quiet`.
     fn run(&mut self, ms: u32, speech: f32, until_quiet: bool) {
         for _ in 0..ms / 20 {
@@ -251,6 +277,13 @@ impl Stage {
                 self.run(ms(), 0.95, false);
                 self.apply(Action::Tone);
                 self.run(1000, 0.02, false);
+            }
+            "type" => self.apply(Action::Typed(rest.to_owned())),
+            "click" => self.apply(Action::Clicked { grant: rest == "yes" }),
+            "withdraw" => self.apply(Action::Withdrawn),
+            "by-text" | "by-voice" => {
+                self.text = word == "by-text";
+                self.apply(Action::Present(if self.text { Presence::Text } else { Presence::Voice }));
             }
             "transferred" => self.apply(Action::Transferred),
             "not-transferred" => self.apply(Action::TransferFailed),

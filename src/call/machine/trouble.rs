@@ -206,8 +206,8 @@ impl Call {
     pub(super) fn quiet_again(&mut self, now: Instant) {
         let before = self.trouble.quiet_before.take();
         self.fall_quiet(now);
+        let silence = self.silence();
         if let (Some(since), Some(before)) = (&mut self.quiet_since, before) {
-            let silence = Duration::from_millis(self.config.silence_ms.into());
             let latest = (now + AFTER_COUGH).checked_sub(silence).unwrap_or(now);
             *since = before.max(latest);
         }

@@ -38,9 +38,12 @@ impl Call {
         let ms = match judgement {
             Judgement::Unsure => here.unsure_ms.unwrap_or(turn.unsure_ms),
             Judgement::Unfinished => here.unfinished_ms.unwrap_or(turn.unfinished_ms),
-            Judgement::Finished | Judgement::Key | Judgement::Silence | Judgement::Noise => {
-                here.finished_ms.unwrap_or(turn.finished_ms)
-            }
+            Judgement::Finished
+            | Judgement::Key
+            | Judgement::Typed
+            | Judgement::Click
+            | Judgement::Silence
+            | Judgement::Noise => here.finished_ms.unwrap_or(turn.finished_ms),
         };
         Duration::from_millis(ms.into())
     }
@@ -126,13 +129,23 @@ impl Call {
     ) {
         let Ahead { brain, answer, speech, .. } = ahead;
         let decided = answer.decision;
-        self.brain = brain;
-        if answer.backchannel && answer.then == Then::Listen && decided.is_none() {
+        let written = record.judgement == Judgement::Typed;
+        let nods = answer.backchannel && answer.then == Then::Listen && decided.is_none();
+        match heard.filter(|_| written || !nods) {
+            Some((text, _)) => self.caption_caller(text, true),
+            None => self.retract_caption(),
+        }
+        if nods {
             // "Mm-hm": nothing to answer; whatever was being said goes on.
+            self.brain = brain;
             return self.nod(now);
         }
-        self.stop_speaking(now);
-        if heard.is_some() || record.judgement == Judgement::Key {
+        let after = self.comes_after(record.judgement);
+        self.brain = brain;
+        if !after {
+            self.stop_speaking(now);
+        }
+        if heard.is_some() || matches!(record.judgement, Judgement::Key | Judgement::Click) {
             self.trouble.over();
         }
         self.filler = None;
@@ -141,7 +154,7 @@ impl Call {
         self.ear.reset();
         self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
         self.decide(decided);
-        if heard.is_some() {
+        if heard.is_some() && !written {
             self.over.was_caller();
         }
         if let Some((text, _)) = heard.filter(|_| decided != Some(Decision::Withdraw)) {
@@ -154,10 +167,13 @@ impl Call {
         let record = TurnRecord { turn: self.turns, ..record };
         let fill_at = self.fill_at(now);
         let thinks = !answer.covered && self.llm_may_hear();
-        let due = (!thinks).then(|| heard.map_or(now, |(_, due)| due));
+        let due = (!thinks && !after).then(|| heard.map_or(now, |(_, due)| due));
         let utterance = speech.id;
         self.pending = Some(Pending { utterance, speech_end, due, opening: false, record, fill_at, fills: 0 });
-        self.begin_speech(answer, speech);
+        match after {
+            true => self.after = Some((answer, speech)),
+            false => self.begin_speech(answer, speech),
+        }
     }
 
     pub(super) fn begin_speech(&mut self, answer: Answer, speech: Speech) {
@@ -177,6 +193,7 @@ impl Call {
             Some(Decision::Refuse(why)) => self.gate.refuse(why),
             Some(Decision::Withdraw) => {
                 self.history.clear();
+                self.captions.iter_mut().for_each(Captions::forget);
                 if self.gate.withdraw() {
                     self.effects.push_back(Effect::Purge);
                 }
@@ -195,19 +212,7 @@ impl Call {
             speech = speech.protected_until(u16::MAX);
             self.question = 0;
         }
-        let record = TurnRecord {
-            turn: 0,
-            judgement,
-            draft_ms: None,
-            heard_ms: None,
-            scored_ms: None,
-            committed_ms: ms_between(since, now),
-            first_frame_ms: None,
-            content_ms: None,
-            filler: false,
-            late_ms: 0,
-            barge_in: self.mouth.sounding(),
-        };
+        let record = TurnRecord::at_once(judgement, ms_between(since, now), self.mouth.sounding());
         // Whatever the flows say to a key or to silence is theirs, never a language model's.
         answer.covered = true;
         self.commit(now, Ahead { brain, answer, speech, ending: Ending::default() }, None, since, record);
