@@ -9,6 +9,7 @@ mod sip;
 mod tests;
 mod trunk;
 mod values;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use rtp::{Codec, Rtp, Srtp};
 pub use sip::{Sip, Strangers};
 pub use trunk::{Password, PasswordError, Register, Trunk};
 pub use values::{Network, Pattern, Prefix, Server, is_number};
+pub use web::{IceServer, Web};
 
 use check::{Problem, wrong};
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub rtp: Rtp,
     #[serde(default)]
     pub http: Http,
+    /// Absent: no calls from web pages.
+    pub web: Option<Web>,
     #[serde(default)]
     pub calls: Calls,
     #[serde(default)]
@@ -301,6 +305,9 @@ impl Config {
         self.sip.check()?;
         if self.sip.strangers == Some(Strangers::Refuse) && !self.has_trunks() {
             return wrong("sip", "strangers", "refuses everybody: there is no [[trunk]] and no [[register]]");
+        }
+        if let Some(web) = &self.web {
+            web.check(self.http.bind)?;
         }
         trunk::check(&self.trunks, &self.registers, &self.sip)?;
         route::check(&self.routes, &self.agents, &self.trunk_names().collect::<Vec<_>>())

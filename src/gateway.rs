@@ -1,6 +1,8 @@
 //! The gateway: everything that is started once, and what each new call takes from it. It handles no
 //! message and no sample itself.
 
+mod web;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,6 +33,8 @@ use crate::store::{OpenError, Sqlite, TranscriptStore};
 use crate::strain::SharedStrain;
 use crate::telemetry;
 
+pub use web::{Policy, WebSide};
+
 /// What a refused caller is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -56,6 +60,10 @@ pub enum StartError {
     Token(#[from] crate::config::PasswordError),
     #[error(transparent)]
     Http(#[from] http::HttpError),
+    #[error(transparent)]
+    Web(#[from] crate::net::web::WebError),
+    #[error("the secret in [web] token_env is too short; give it 16 characters of chance or more")]
+    ShortSecret,
     #[error(transparent)]
     Models(#[from] models::LoadError),
     #[error(transparent)]
@@ -173,6 +181,8 @@ pub struct Gateway {
     pub api_token: Option<sip::Private<String>>,
     /// Our certificate for DTLS-SRTP, made at start.
     pub identity: Arc<Identity>,
+    /// For calls from web pages; none: there are none.
+    pub web: Option<WebSide>,
     orders: mpsc::Sender<Order>,
     stop: watch::Sender<bool>,
 }
@@ -278,6 +288,7 @@ impl Gateway {
         let api_token = config.http.token_env.as_ref().map(|name| Password::Env(name.clone()).read()).transpose()?;
         let roads = Roads::bind(crate::net::sip::roads(&config.sip)).await?;
         let http = http::bind(config.http.bind).await?;
+        let web = WebSide::open(&config)?;
         let store = Sqlite::open(&config.store.dir).await?;
         progress("loading the speech models");
         let engines = load(&engines_config(&config, &agents))?;
@@ -302,6 +313,7 @@ impl Gateway {
             stop: watch::Sender::new(false),
             api_token,
             identity: Arc::new(Identity::generate()?),
+            web,
             orders,
             routes: Routes::new(&config),
             store,
@@ -312,7 +324,11 @@ impl Gateway {
         // Fails here rather than in the middle of a call.
         getrandom::fill(&mut [0; 16])?;
         let driver = SipDriver::new(Arc::clone(&gateway), roads, ordered)?;
-        let tasks = vec![tokio::spawn(driver.run()), tokio::spawn(http::serve(http, Arc::clone(&gateway)))];
+        let tasks = vec![
+            tokio::spawn(driver.run()),
+            tokio::spawn(http::serve(http, Arc::clone(&gateway))),
+            tokio::spawn(http::watch_pages(Arc::clone(&gateway))),
+        ];
         info!(listeners = listeners.len(), http = %http_address, "ready");
         Ok(Running { gateway, listeners, http: http_address, tasks })
     }

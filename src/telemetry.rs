@@ -33,7 +33,10 @@ pub fn init_logs() {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_env("DAUYS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     // They log the names they ask for, which are those of people's providers; our own errors say what failed.
-    let silent = ["hickory_net=off", "hickory_proto=off", "hickory_resolver=off"];
+    // And SCTP has a line for every packet that a page could get wrong.
+    let mut silent = vec!["hickory_net=off", "hickory_proto=off", "hickory_resolver=off", "sctp_proto=off"];
+    // And WebSockets log whole messages: what people write.
+    silent.extend(["tungstenite=off", "tokio_tungstenite=off"]);
     let filter = silent.iter().filter_map(|d| d.parse().ok()).fold(filter, EnvFilter::add_directive);
     // A log that cannot be written (a full disk) must not end a call: its errors are dropped, not raised.
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);

@@ -55,7 +55,8 @@ fn a_wrong_agent_is_named_with_its_line() {
 fn a_missing_model_says_how_to_get_it() {
     let scratch = Scratch::new("no-models");
     let dir = scratch.0.to_str().expect("UTF-8");
-    let free = [("DAUYS__SIP__BIND", "127.0.0.1:0"), ("DAUYS__HTTP__BIND", "127.0.0.1:0")];
+    let sections = ["SIP", "HTTP", "WEB"].map(|section| format!("DAUYS__{section}__BIND"));
+    let free = sections.each_ref().map(|name| (name.as_str(), "127.0.0.1:0"));
     check(&["serve", "--models", dir, "--data", dir], &free, &["missing", "dauys models pull"]);
 }
 

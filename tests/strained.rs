@@ -64,7 +64,7 @@ async fn calls_are_turned_away_while_those_in_progress_wait() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let refused = call(port, 1, Duration::from_secs(5)).await.expect_err("turned away");
-    assert!(matches!(refused, CallerError::Refused { status: 503, retry_after_s: Some(1..) }), "{refused}");
+    assert!(matches!(refused, CallerError::Refused { status: 503, retry_after_s: Some(1..), .. }), "{refused}");
     assert!(get(&running, "/readyz").await.1.starts_with("strained"));
     let metrics = get(&running, "/metrics").await.1;
     for line in ["dauys_calls_refused_total{reason=\"strained\"} 1", "dauys_strained 1"] {

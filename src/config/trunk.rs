@@ -109,7 +109,7 @@ pub enum Password {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    #[error("the environment variable {0} is not set; it holds the password of a [[trunk]] or [[register]]")]
+    #[error("the environment variable {0} is not set; the configuration takes a password or a secret from it")]
     Unset(String),
     #[error("cannot read the password in {path}: {source}")]
     Unreadable { path: PathBuf, source: std::io::Error },

@@ -1,19 +1,34 @@
-//! HTTP: health, metrics, the calls API and a page that shows it. Wire types live only here.
-//! It starts calls where it may; it changes nothing else.
+//! HTTP: health, metrics, the calls API, a page that shows it, and calls from web pages. Wire types live only here.
+//! It starts and ends calls where it may; it changes nothing else.
 
+mod access;
+mod agents;
 mod api;
+mod chat;
 mod orders;
+mod sessions;
+mod tokens;
+mod turn;
+mod whip;
+mod widget;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::header;
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse};
-use axum::routing::get;
+use axum::routing::{get, patch, post};
 use tokio::net::TcpListener;
 
 use crate::gateway::Gateway;
+
+pub use access::Seats;
+pub use sessions::{Sessions, watch as watch_pages};
+pub use tokens::Tokens;
+pub use turn::IceServers;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -28,7 +43,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
 /// Serves until the gateway stops.
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
     let stopping = gateway.stopping();
-    let served = axum::serve(listener, router(gateway)).with_graceful_shutdown(stopping).await;
+    let service = router(gateway).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(stopping).await;
     if let Err(error) = served {
         tracing::error!(%error, "the HTTP server stopped; calls go on");
     }
@@ -43,7 +59,21 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route("/api/v1/calls", get(api::calls).post(orders::place))
         .route("/api/v1/calls/{id}", get(api::call))
         .route("/api/v1/calls/{id}/transcript", get(api::transcript))
+        .route("/api/v1/web/tokens", post(tokens::issue))
+        .merge(pages(&gateway))
+        .merge(widget::router())
         .with_state(gateway)
+}
+
+/// What web pages of other origins may ask, each request checked first.
+fn pages(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/whip/{agent}", post(whip::offer))
+        .route("/whip/{agent}/{id}", patch(whip::trickle).delete(whip::hang_up))
+        .route("/web/v1/agents/{agent}", get(agents::tell))
+        .route("/chat/{agent}", get(chat::open))
+        .layer(DefaultBodyLimit::max(whip::BODY_MAX))
+        .layer(from_fn_with_state(Arc::clone(gateway), access::cors))
 }
 
 /// One file, no script from elsewhere; the policy says so to the browser.

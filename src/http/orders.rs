@@ -71,7 +71,7 @@ pub async fn place(
 }
 
 /// Calls cost money: whoever is not on this machine shows the token, and where a token is set everybody does.
-fn may_order(gateway: &Gateway, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+pub(super) fn may_order(gateway: &Gateway, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
     let Some(token) = &gateway.api_token else {
         if gateway.config.http.bind.ip().is_loopback() {
             // A page elsewhere may point its own name at this address (DNS rebinding); its Host gives it away.
@@ -92,7 +92,7 @@ fn may_order(gateway: &Gateway, headers: &HeaderMap) -> Result<(), (StatusCode, 
     Err((StatusCode::UNAUTHORIZED, "show the token of [http] token_env as Authorization: Bearer"))
 }
 
-fn names_loopback(headers: &HeaderMap) -> bool {
+pub(super) fn names_loopback(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
     let name =
         host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
@@ -111,7 +111,7 @@ fn refused(why: &OrderRefused) -> Response {
     refusal(status, why.to_string(), retry_after)
 }
 
-fn refusal(status: StatusCode, error: String, retry_after: Option<std::time::Duration>) -> Response {
+pub(super) fn refusal(status: StatusCode, error: String, retry_after: Option<std::time::Duration>) -> Response {
     let mut response = (status, Json(serde_json::json!({ "error": error }))).into_response();
     if let Some(seconds) = retry_after.and_then(|d| d.as_secs().max(1).to_string().parse().ok()) {
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
