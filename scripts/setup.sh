@@ -6,8 +6,8 @@ set -euo pipefail
 declare -A PACKAGES=(
   # clang, cmake: whisper.cpp; espeak-ng: phonemes; asound: `dauys console`; pip: model packages
   [run]="build-essential cmake clang libclang-dev pkg-config libasound2-dev libespeak-ng-dev espeak-ng-data python3 python3-pip ca-certificates"
-  # independent SIP stacks that the tests call with; a proxy; a name server; hours of speech without a key in it
-  [test]="python3-venv baresip-core sip-tester sox dnsmasq-base linphone-cli kamailio asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav asterisk-core-sounds-ru-wav"
+  # independent SIP stacks that the tests call with; a browser; a proxy; a name server; hours of speech without a key in it
+  [test]="python3-venv chromium fonts-inter iproute2 baresip-core sip-tester sox dnsmasq-base linphone-cli kamailio asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav asterisk-core-sounds-ru-wav"
 )
 PJSUA2="pjsua2-python==2.15.1.post1"
 AIORTC="aiortc==1.16.0"
@@ -15,6 +15,8 @@ SIPVICIOUS="sipvicious==0.3.8"
 VOICEBENCH="voicebench==0.2.0"
 JSSIP="jssip@3.13.5"
 WS="ws@8.23.0"
+PLAYWRIGHT="playwright-core@1.65.1"
+AXE="axe-core@4.14.1"
 
 missing=()
 for group in "$@"; do
@@ -65,9 +67,13 @@ if [[ " $* " == *" test "* ]]; then
     "$venv/bin/python" -m pip install -q "$VOICEBENCH"
   fi
   node="$HOME/.cache/dauys/node"
-  if [ ! -d "$node/node_modules/jssip" ] || [ ! -d "$node/node_modules/ws" ]; then
-    echo "Installing $JSSIP and $WS into $node"
+  tools=("$JSSIP" "$WS" "$PLAYWRIGHT" "$AXE")
+  absent=0
+  for tool in "${tools[@]}"; do [ -d "$node/node_modules/${tool%@*}" ] || absent=1; done
+  if [ "$absent" = 1 ]; then
+    echo "Installing ${tools[*]} into $node"
     mkdir -p "$node"
-    npm install --prefix "$node" --no-audit --no-fund --loglevel=error "$JSSIP" "$WS" >/dev/null
+    # The browser is Debian's.
+    PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm install --prefix "$node" --no-audit --no-fund --loglevel=error "${tools[@]}" >/dev/null
   fi
 fi
