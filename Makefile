@@ -51,7 +51,7 @@ test: setup-test
 bench: setup-test
 	cargo build --release --locked
 	$(DAUYS) models pull
-	cargo bench --locked --bench turns --bench conversations --bench signalling --bench capacity --bench engines
+	cargo bench --locked --bench turns --bench conversations --bench signalling --bench capacity --bench engines --bench web
 
 # RUNS=1000 for a quick look; TARGETS="sdp auth" for some of them.
 fuzz:

@@ -65,7 +65,7 @@ async fn serve(options: Serve) -> Result<ExitCode> {
     if let Some(dir) = options.models {
         config.models.dir = Some(dir);
     }
-    let (called, strangers) = (called(&config), config.strangers());
+    let (called, strangers, has_pages) = (called(&config), config.strangers(), config.web.is_some());
     let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;
     let (sip, http) = (running.sip(), running.http);
     println!("\nDauys is ready.\n");
@@ -77,6 +77,9 @@ async fn serve(options: Serve) -> Result<ExitCode> {
     for other in running.listeners.iter().skip(1) {
         let transport = other.transport.as_str().to_lowercase();
         println!("  or by     sip:{called}@{};transport={transport}", other.address);
+    }
+    if has_pages {
+        println!("  Talk      http://{http}/demo    (from a browser, docs/web.md)");
     }
     println!("  Open      http://{http}/    (calls, timings, transcripts)");
     println!("  Ask       \"What time do you open on Saturday?\"");
@@ -169,7 +172,7 @@ async fn call(options: Call) -> Result<ExitCode> {
         record: options.record.is_some(),
     })?;
     let mut how = CallOptions::new(options.target, Duration::from_secs(options.seconds_max));
-    how.srtp = options.srtp;
+    (how.srtp, how.token) = (options.srtp, options.token);
     if !options.codec.is_empty() {
         how.codecs = options.codec;
     }
@@ -230,6 +233,7 @@ async fn console(config: &Path) -> Result<ExitCode> {
     let mut config = Config::load(config)?;
     config.sip.bind = ([127, 0, 0, 1], 0).into();
     config.http.bind = ([127, 0, 0, 1], 0).into();
+    config.web = None;
     let called = called(&config);
     let mut party = Console::open()?;
     let running = Gateway::start(config, &|what| say(&format!("  {what} ..."))).await?;

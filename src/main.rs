@@ -89,7 +89,7 @@ enum Models {
 
 #[derive(Args)]
 struct Call {
-    /// Whom to call: sip:NAME@HOST[:PORT]
+    /// Whom to call: sip:NAME@HOST[:PORT], or http://HOST[:PORT]/whip/AGENT to call as a web page does
     target: String,
     /// A WAV (mono, 16 bit, 8 or 16 kHz) to play when the agent has finished; may be given many times.
     #[arg(long, value_name = "WAV")]
@@ -106,12 +106,15 @@ struct Call {
     /// Hang up after this many seconds at the latest.
     #[arg(long, default_value_t = 120, value_name = "S")]
     seconds_max: u64,
-    /// What to speak; may be given many times, best first. PCMU and PCMA without it.
+    /// What to speak; may be given many times, best first. Without it PCMU and PCMA, as a web page Opus.
     #[arg(long, value_name = "opus|g722|pcma|pcmu", value_parser = codec)]
     codec: Vec<sip::sdp::Codec>,
     /// Encrypt the audio (SRTP), or hang up. The keys go by UDP: this tries the other side, it hides nothing.
     #[arg(long)]
     srtp: bool,
+    /// What a gateway asks of web pages that asks for tokens.
+    #[arg(long, env = "DAUYS_WEB_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -121,7 +124,7 @@ struct Call {
 struct Rehearse {
     /// What callers say, and when; configs/rehearsals has examples.
     scenario: PathBuf,
-    /// Whom to call instead of the scenario's target: sip:NAME@HOST[:PORT]
+    /// Whom to call instead of the scenario's target: sip:NAME@HOST[:PORT], or http://HOST[:PORT]/whip/AGENT
     #[arg(long, value_name = "sip:NAME@HOST")]
     target: Option<String>,
     /// The gateway's HTTP address: its own times of each turn go into the report.

@@ -1,5 +1,5 @@
 //! The gateway's side of the capacity bench: real shard, driver, leg, call and voice activity detector; engines that
-//! cost what their lines cost and no more. It measures nothing; tests/no_alloc.rs borrows it.
+//! cost what their lines cost and no more. It measures nothing; benches/web.rs and tests/no_alloc.rs borrow it.
 #![allow(dead_code)]
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use dauys::call::registry::{Registry, Summary};
 use dauys::call::{Call, CallConfig, CallId, Line, LlmUse};
 use dauys::dialogue::Agent;
 use dauys::net::ports::Ports;
-use dauys::net::shard::{NewCall, Shard};
+use dauys::net::shard::{NewCall, Road, Shard};
 use dauys::privacy::Permit;
 use dauys::store::{CallRecord, Full, LineInfo, TranscriptStore};
 use media::{Frame, LegConfig};
@@ -75,19 +75,12 @@ pub fn start(shard: &Shard, ports: &Ports, callers: &[u16], gate: bool) -> Optio
         theirs.push(sockets.port);
         let poked = Arc::new(AtomicBool::new(false));
         let (input, inbox) = mpsc::channel(32);
-        let around = Surroundings {
-            store: Arc::clone(&tally) as Arc<dyn TranscriptStore>,
-            registry: Arc::clone(&registry),
-            strain: Default::default(),
-            think: None,
-            warm: None,
-            signal: Box::new(|_| {}),
-            place: Arc::clone(&places).try_acquire_owned().expect("a place"),
-        };
-        let driver = driver(n as u64, *caller, lines(shard.waker(&poked), gate), around, inbox);
+        let around = around(&tally, &registry, &places);
+        let driver =
+            driver(n as u64, plain(n as u64, *caller), "PCMU", lines(shard.waker(&poked), gate), around, inbox);
         // A shard takes in a few at a time.
         std::thread::sleep(std::time::Duration::from_millis(1));
-        if !shard.adopt(NewCall { driver, sockets, poked }) {
+        if !shard.adopt(NewCall { driver, road: Road::Ports(sockets), poked }) {
             return None;
         }
         inputs.push(input);
@@ -98,19 +91,42 @@ pub fn start(shard: &Shard, ports: &Ports, callers: &[u16], gate: bool) -> Optio
 /// A call on no shard, and what must be kept for it to go on.
 pub fn alone(gate: bool) -> (Driver, mpsc::Sender<CallInput>) {
     let (input, inbox) = mpsc::channel(32);
-    let around = Surroundings {
-        store: Arc::new(Tally::default()),
-        registry: Arc::default(),
+    let around = around(&Arc::default(), &Arc::default(), &Arc::new(Semaphore::new(1)));
+    (driver(1, plain(1, 4_000), "PCMU", lines(Arc::new(|| {}), gate), around, inbox), input)
+}
+
+/// What a call has around it; there has to be a place for it.
+pub fn around(tally: &Arc<Tally>, registry: &Arc<Registry>, places: &Arc<Semaphore>) -> Surroundings {
+    Surroundings {
+        store: Arc::clone(tally) as Arc<dyn TranscriptStore>,
+        registry: Arc::clone(registry),
         strain: Default::default(),
         think: None,
         warm: None,
         signal: Box::new(|_| {}),
-        place: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place"),
-    };
-    (driver(1, 4_000, lines(Arc::new(|| {}), gate), around, inbox), input)
+        place: Arc::clone(places).try_acquire_owned().expect("a place"),
+    }
 }
 
-fn driver(n: u64, caller: u16, lines: Lines, around: Surroundings, inbox: mpsc::Receiver<CallInput>) -> Driver {
+/// G.711, nothing protected.
+fn plain(n: u64, caller: u16) -> LegConfig {
+    LegConfig {
+        ssrc: n as u32,
+        rtcp_mux: false,
+        rtcp_cname: format!("{n:016x}"),
+        ..LegConfig::new(SocketAddr::from(([127, 0, 0, 1], caller)))
+    }
+}
+
+/// The nth call, with the demo's agent.
+pub fn driver(
+    n: u64,
+    leg: LegConfig,
+    codec: &'static str,
+    lines: Lines,
+    around: Surroundings,
+    inbox: mpsc::Receiver<CallInput>,
+) -> Driver {
     static AGENT: OnceLock<Arc<Agent>> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {
         let text =
@@ -128,17 +144,12 @@ fn driver(n: u64, caller: u16, lines: Lines, around: Surroundings, inbox: mpsc::
     };
     let id = CallId(n + 1);
     let now = Instant::now();
-    let leg = LegConfig {
-        ssrc: n as u32,
-        rtcp_mux: false,
-        rtcp_cname: format!("{n:016x}"),
-        ..LegConfig::new(SocketAddr::from(([127, 0, 0, 1], caller)))
-    };
     let call = Call::new(now, id, Arc::clone(agent), dauys::clock::today(), config);
-    Driver::new(now, call, leg, lines, around, inbox, Summary::new(id, "bench", "PCMU", &LineInfo::default()))
+    Driver::new(now, call, leg, lines, around, inbox, Summary::new(id, "bench", codec, &LineInfo::default()))
 }
 
-fn lines(wake: Wake, gate: bool) -> Lines {
+/// What a call's engines are.
+pub fn lines(wake: Wake, gate: bool) -> Lines {
     // The greeting lasts longer than any run: something is played to everybody at all times.
     let script = Script::new().frames_per_char(100_000);
     Lines {

@@ -62,7 +62,7 @@ impl Sample {
         match judgement {
             Judgement::Unsure => self.unsure_ms,
             Judgement::Unfinished => self.unfinished_ms,
-            Judgement::Finished | Judgement::Key | Judgement::Silence | Judgement::Noise => self.finished_ms,
+            _ => self.finished_ms,
         }
     }
 }

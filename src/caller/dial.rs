@@ -1,55 +1,120 @@
-//! A call of our own on its way and what was agreed: sockets, signalling, the media leg. It says nothing by itself.
+//! A SIP call of our own on its way: sockets and signalling. It says nothing by itself.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use media::Leg;
-use media::rtp::Packet;
-use media::secure::Security;
 use sip::message::{self, StartLine};
 use sip::sdp::{self, LocalMedia, Protection, SrtpKeys, SrtpPolicy};
-use sip::{CallHandle, Endpoint, EndpointConfig, InviteRequest};
+use sip::{CallHandle, Endpoint, EndpointConfig, Event, InviteRequest, Output, Peer};
 use tokio::net::UdpSocket;
 
+use crate::caller::agreed::Agreed;
+use crate::caller::placed::News;
 use crate::caller::{CallOptions, CallerError};
 use crate::clock;
-use crate::config::Rtp;
-use crate::net::sip::{CALL_HEADER, Shared, leg_config, media_codec};
+use crate::net::sip::CALL_HEADER;
 use crate::random;
 
-pub const DATAGRAM: usize = 2048;
-/// 120 ms at 16 kHz, the longest packet there is.
-pub const PACKET_SAMPLES: usize = 1920;
+/// Of a signalling datagram.
+const MESSAGE: usize = 8192;
 
 /// An INVITE that is about to go out.
-pub struct Dialled {
+pub(crate) struct Dialled {
     pub endpoint: Endpoint,
-    pub sip: UdpSocket,
-    pub rtp: UdpSocket,
-    pub local: LocalMedia,
-    pub call: CallHandle,
+    socket: UdpSocket,
+    local: LocalMedia,
+    call: CallHandle,
     pub invited: Instant,
+    /// The id that a gateway of ours gave the call.
+    pub id: Option<String>,
+    inbox: Vec<u8>,
+    hung_up: bool,
+    /// Our BYE or CANCEL was answered.
+    pub is_settled: bool,
 }
 
 impl Dialled {
-    pub async fn place(options: &CallOptions) -> Result<Self, CallerError> {
+    /// And the socket of its media.
+    pub async fn place(options: &CallOptions) -> Result<(Self, UdpSocket), CallerError> {
         let peer = resolve(&options.target).await?;
         let any: SocketAddr = if peer.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-        let sip = UdpSocket::bind(any).await?;
-        sip.connect(peer).await?;
-        let (own_ip, port) = (sip.local_addr()?.ip(), sip.local_addr()?.port());
-        drop(sip);
-        let sip = UdpSocket::bind((own_ip, port)).await?;
+        let socket = UdpSocket::bind(any).await?;
+        socket.connect(peer).await?;
+        let (own_ip, port) = (socket.local_addr()?.ip(), socket.local_addr()?.port());
+        drop(socket);
+        let socket = UdpSocket::bind((own_ip, port)).await?;
         let rtp = UdpSocket::bind((own_ip, 0)).await?;
         let local = offered(options, rtp.local_addr()?)?;
-        let mut endpoint = Endpoint::new(EndpointConfig::new(sip.local_addr()?, random::bits()));
+        let mut endpoint = Endpoint::new(EndpointConfig::new(socket.local_addr()?, random::bits()));
         let invited = clock::now();
         let request = InviteRequest {
             from_user: "dauys-call".into(),
-            ..InviteRequest::new(vec![sip::Peer::udp(peer)], &options.target, Some(sdp::offer(&local)))
+            ..InviteRequest::new(vec![Peer::udp(peer)], &options.target, Some(sdp::offer(&local)))
         };
         let call = endpoint.invite(invited, request)?;
-        Ok(Self { endpoint, sip, rtp, local, call, invited })
+        let (id, inbox, hung_up, is_settled) = (None, vec![0; MESSAGE], false, false);
+        Ok((Self { endpoint, socket, local, call, invited, id, inbox, hung_up, is_settled }, rtp))
+    }
+
+    pub async fn news(&mut self) -> Option<News> {
+        while let Some(output) = self.endpoint.poll() {
+            match output {
+                Output::Send { to, bytes } => drop(self.socket.send_to(&bytes, to.address).await),
+                Output::Event(event) => {
+                    if let Some(news) = self.told(event) {
+                        return Some(news);
+                    }
+                }
+                Output::Banned(_) => {}
+            }
+        }
+        None
+    }
+
+    fn told(&mut self, event: Event) -> Option<News> {
+        Some(match event {
+            Event::Answered { sdp, .. } => Agreed::new(clock::now(), &self.local, sdp, None)
+                .map_or(News::Unusable, |a| News::Answered(Box::new(a))),
+            Event::Failed { status, retry_after_s, .. } => {
+                News::Refused { status, retry_after_s, reason: String::new() }
+            }
+            Event::Ended { cause, .. } => News::Ended(match cause {
+                sip::EndCause::LocalHangup => "caller",
+                sip::EndCause::RemoteHangup(_) => "agent",
+                _ => "lost",
+            }),
+            Event::Cancelled { .. } => {
+                self.is_settled = true;
+                News::Ended("nobody")
+            }
+            Event::Reinvite { call, .. } => {
+                let _ = self.endpoint.reject_reinvite(clock::now(), call, 488);
+                return None;
+            }
+            _ => return None,
+        })
+    }
+
+    pub async fn receive(&mut self, rtp: &UdpSocket, media: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        tokio::select! {
+            received = self.socket.recv_from(&mut self.inbox) => {
+                let (len, from) = received.ok()?;
+                let bytes = self.inbox.get(..len)?;
+                if self.id.is_none() {
+                    self.id = call_id(bytes);
+                }
+                self.endpoint.handle(clock::now(), Peer::udp(from), bytes);
+                // Whatever is answered now is our BYE or CANCEL.
+                self.is_settled |= self.hung_up && bytes.starts_with(b"SIP/2.0 ");
+                None
+            }
+            received = rtp.recv_from(media) => received.ok(),
+        }
+    }
+
+    pub fn hang_up(&mut self, now: Instant) -> bool {
+        self.hung_up = true;
+        self.endpoint.hangup(now, self.call, None).is_ok()
     }
 }
 
@@ -63,61 +128,8 @@ fn offered(options: &CallOptions, address: SocketAddr) -> Result<LocalMedia, Cal
     Ok(local)
 }
 
-/// The media of an answered call.
-pub struct Agreed {
-    pub leg: Leg,
-    pub codec: &'static str,
-    payload_type: u8,
-    decoder: Option<media::codec::Decoder>,
-    /// What SRTP adds to a packet.
-    tag_bytes: usize,
-}
-
-impl Agreed {
-    pub fn new(now: Instant, local: &LocalMedia, answer: Option<sdp::Session>) -> Result<Self, CallerError> {
-        let answer = answer.ok_or(CallerError::Answer)?;
-        let agreed = sdp::accept(local, &answer).map_err(|_| CallerError::Answer)?;
-        let shared = Shared { rtp: &Rtp::default(), identity: None };
-        let config = leg_config(&agreed, local, &shared, random::bits()).ok_or(CallerError::Answer)?;
-        let tag_bytes = match &config.security {
-            Security::Sdes { receive, .. } => receive.suite().rtp_tag_len(),
-            _ => 0,
-        };
-        Ok(Self {
-            decoder: media::codec::Decoder::new(media_codec(agreed.codec)).ok(),
-            payload_type: agreed.payload_type,
-            codec: agreed.codec.name(),
-            tag_bytes,
-            leg: Leg::new(now, config),
-        })
-    }
-
-    /// The leg takes a datagram; how much audio was in it, decoded as it comes, before any buffer. 0: none, or
-    /// none that the leg believed.
-    pub fn packet(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        bytes: &mut [u8],
-        samples: &mut [i16; PACKET_SAMPLES],
-    ) -> usize {
-        let before = self.leg.packets_received();
-        self.leg.handle(now, from, bytes);
-        // What it believed it has decrypted in place.
-        if self.leg.packets_received() == before {
-            return 0;
-        }
-        let bytes = bytes.get(..bytes.len().saturating_sub(self.tag_bytes)).unwrap_or_default();
-        let Ok(packet) = Packet::parse(bytes) else { return 0 };
-        if packet.header.payload_type != self.payload_type {
-            return 0;
-        }
-        self.decoder.as_mut().map_or(0, |d| d.decode(packet.payload, samples))
-    }
-}
-
 /// The id that a gateway of ours gave the call, out of its answer.
-pub fn call_id(datagram: &[u8]) -> Option<String> {
+fn call_id(datagram: &[u8]) -> Option<String> {
     let message = message::parse(datagram).ok()?;
     let header = message.headers.iter().find(|h| h.name.eq_ignore_ascii_case(CALL_HEADER))?;
     let id = header.text().trim().to_owned();

@@ -1,8 +1,11 @@
-//! A caller of our own: one outgoing SIP call with real RTP, for tests and for people who doubt their
-//! trunk. What it says comes from a `Party`; what it measures is taken on the wire, not behind a buffer.
+//! A caller of our own: one call by SIP with real RTP, or as a web page makes it, for tests and for people who doubt their
+//! trunk or their page. What it says comes from a `Party`; what it measures is taken on the wire, not behind a buffer.
 
+mod agreed;
 pub mod console;
 mod dial;
+mod page;
+mod placed;
 pub mod report;
 pub mod script;
 
@@ -11,13 +14,14 @@ use std::time::{Duration, Instant};
 
 use media::{Digit, FramePool};
 use sip::sdp::Codec;
-use sip::{Event, Output, Peer};
 
-pub(crate) use dial::{Agreed, DATAGRAM, Dialled, PACKET_SAMPLES, call_id};
+pub(crate) use agreed::{Agreed, PACKET_SAMPLES};
+pub(crate) use placed::{News, Placed};
 
 use crate::caller::report::Report;
 use crate::clock;
 
+pub(crate) const DATAGRAM: usize = 2048;
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// Received audio louder than this is speech: the gateway sends digital silence between utterances.
 pub const SPEECH_DBFS: f32 = -45.0;
@@ -26,7 +30,9 @@ pub(crate) const DIGIT_MS: u32 = 120;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
-    #[error("the address is not understood; write sip:NAME@HOST or sip:NAME@HOST:PORT")]
+    #[error(
+        "the address is not understood; write sip:NAME@HOST or sip:NAME@HOST:PORT, or for a call from a web page http://HOST:PORT/whip/AGENT"
+    )]
     Target,
     #[error("the host of the address has no IP address: {0}")]
     Resolve(std::io::Error),
@@ -38,8 +44,12 @@ pub enum CallerError {
     Wav { path: PathBuf, problem: String },
     #[error("the call could not be placed: {0}")]
     Invite(#[from] sip::CommandError),
-    #[error("the call was refused with status {status}{}", retry_after_s.map(|s| format!("; try again in {s} s")).unwrap_or_default())]
-    Refused { status: u16, retry_after_s: Option<u32> },
+    #[error("nobody answers by HTTP: {0}")]
+    Http(#[from] reqwest::Error),
+    #[error("no certificate could be made for the handshake; the system gives no random numbers")]
+    Identity,
+    #[error("the call was refused with status {status}{reason}{}", retry_after_s.map(|s| format!("; try again in {s} s")).unwrap_or_default())]
+    Refused { status: u16, retry_after_s: Option<u32>, reason: String },
     #[error(
         "the answer's session description cannot be used; the other side must speak a codec that was offered, with SRTP if that was asked for"
     )]
@@ -74,128 +84,139 @@ pub struct CallOptions {
     pub duration_max: Duration,
     /// What is offered, best first.
     pub codecs: Vec<Codec>,
-    /// SRTP or no call, with keys in the offer. Signalling is by UDP: the keys are no secret here.
+    /// SRTP or no call, with keys in the offer. Signalling is by UDP: the keys are no secret here. A page's call has it
+    /// always, with keys that nobody reads.
     pub srtp: bool,
+    /// Shown where a page's call needs one.
+    pub token: Option<String>,
 }
 
 impl CallOptions {
-    /// G.711, plain RTP.
+    /// By SIP G.711 and plain RTP, as a web page Opus.
     pub fn new(target: String, duration_max: Duration) -> Self {
-        Self { target, duration_max, codecs: vec![Codec::Pcmu, Codec::Pcma], srtp: false }
+        let mut options = Self { target, duration_max, codecs: vec![Codec::Opus], srtp: false, token: None };
+        if !options.is_web() {
+            options.codecs = vec![Codec::Pcmu, Codec::Pcma];
+        }
+        options
+    }
+
+    /// The target is a page's (WHIP).
+    pub fn is_web(&self) -> bool {
+        ["http://", "https://"].iter().any(|scheme| self.target.starts_with(scheme))
     }
 }
 
 struct Session<'a, P: Party> {
-    dialled: Dialled,
+    placed: Placed,
     party: &'a mut P,
-    media: Option<Agreed>,
+    media: Option<Box<Agreed>>,
     last_speech: Option<Instant>,
     report: Report,
+    /// We have hung up, and wait until then for a word to it.
+    leaving: Option<Instant>,
     over: bool,
 }
 
 /// A pause in the agent's packets after which speech is a new answer.
 pub(crate) const NEW_ANSWER: Duration = Duration::from_millis(100);
+/// How long the other side has to answer our goodbye.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Places the call, lets the party talk, and says what happened.
 pub async fn call<P: Party>(options: &CallOptions, party: &mut P) -> Result<Report, CallerError> {
-    let dialled = Dialled::place(options).await?;
-    let invited = dialled.invited;
+    let placed = Placed::place(options).await?;
+    let invited = placed.invited;
     party.begin(invited);
     let report = Report::new(invited);
-    let session = Session { dialled, party, media: None, last_speech: None, report, over: false };
+    let session = Session { placed, party, media: None, last_speech: None, report, leaving: None, over: false };
     session.run(invited + options.duration_max).await
 }
 
 impl<P: Party> Session<'_, P> {
     async fn run(mut self, end: Instant) -> Result<Report, CallerError> {
-        let (mut signalling, mut media) = ([0; 65_535], [0; DATAGRAM]);
+        let mut datagram = [0; DATAGRAM];
         let mut pool = FramePool::new(8);
         let mut tick = clock::now() + TICK;
         loop {
-            self.outputs().await?;
+            self.news().await?;
             if self.over {
                 self.report.finish(clock::now(), self.media.as_ref().map(|m| &m.leg));
                 return Ok(self.report);
             }
-            let deadline = self.dialled.endpoint.deadline().unwrap_or(end);
+            let deadline = self.placed.deadline().unwrap_or(end);
             tokio::select! {
-                received = self.dialled.sip.recv_from(&mut signalling) => if let Ok((len, from)) = received {
-                    self.dialled.endpoint.handle(clock::now(), Peer::udp(from), &signalling[..len]);
+                received = self.placed.receive(&mut datagram) => if let Some((len, from)) = received {
+                    self.datagram(clock::now(), from, &mut datagram[..len]).await;
                 },
-                received = self.dialled.rtp.recv_from(&mut media) => if let Ok((len, from)) = received {
-                    self.datagram(clock::now(), from, &mut media[..len]);
-                },
-                () = tokio::time::sleep_until(deadline.into()) => self.dialled.endpoint.handle_timeout(clock::now()),
+                () = tokio::time::sleep_until(deadline.into()) => self.placed.handle_timeout(clock::now()),
                 () = tokio::time::sleep_until(tick.into()) => {
                     tick += TICK;
                     self.tick(&mut pool).await;
                 }
             }
-            if clock::now() >= end {
-                self.hang_up();
+            let now = clock::now();
+            match self.leaving {
+                Some(until) => self.over |= now >= until || self.placed.is_settled(),
+                None if now >= end => self.hang_up(),
+                None => {}
             }
         }
     }
 
-    async fn outputs(&mut self) -> Result<(), CallerError> {
-        while let Some(output) = self.dialled.endpoint.poll() {
-            match output {
-                Output::Send { to, bytes } => drop(self.dialled.sip.send_to(&bytes, to.address).await),
-                Output::Event(event) => self.event(event)?,
-                Output::Banned(_) => {}
+    async fn news(&mut self) -> Result<(), CallerError> {
+        while let Some(news) = self.placed.news().await {
+            match news {
+                News::Answered(mut media) => {
+                    let now = clock::now();
+                    self.report.answered(now, media.codec);
+                    media.chores(now, &self.placed.rtp).await;
+                    self.media = Some(media);
+                }
+                News::Unusable => return Err(CallerError::Answer),
+                News::Refused { status, retry_after_s, reason } => {
+                    let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+                    return Err(CallerError::Refused { status, retry_after_s, reason });
+                }
+                News::Ended(by) => self.ended(by),
             }
         }
         Ok(())
     }
 
-    fn event(&mut self, event: Event) -> Result<(), CallerError> {
-        match event {
-            Event::Answered { sdp, .. } => {
-                let now = clock::now();
-                let media = Agreed::new(now, &self.dialled.local, sdp)?;
-                self.report.answered(now, media.codec);
-                self.media = Some(media);
-            }
-            Event::Failed { status, retry_after_s, .. } => {
-                return Err(CallerError::Refused { status, retry_after_s });
-            }
-            Event::Ended { cause, .. } => {
-                self.report.ended_by = match cause {
-                    sip::EndCause::LocalHangup => "caller",
-                    sip::EndCause::RemoteHangup(_) => "agent",
-                    _ => "lost",
-                };
-                self.over = true;
-            }
-            Event::Cancelled { .. } => self.over = true,
-            Event::Reinvite { call, .. } => {
-                let _ = self.dialled.endpoint.reject_reinvite(clock::now(), call, 488);
-            }
-            _ => {}
+    /// Our own end is over when the other side knows of it.
+    fn ended(&mut self, by: &'static str) {
+        if self.report.ended_by == "nobody" {
+            self.report.ended_by = by;
         }
-        Ok(())
+        self.over |= by != "caller";
     }
 
     /// Speech is noticed here, as the packet comes, before any buffer.
-    fn datagram(&mut self, now: Instant, from: std::net::SocketAddr, bytes: &mut [u8]) {
+    async fn datagram(&mut self, now: Instant, from: std::net::SocketAddr, bytes: &mut [u8]) {
         let Some(media) = &mut self.media else { return };
         let mut samples = [0i16; PACKET_SAMPLES];
         let len = media.packet(now, from, bytes, &mut samples);
+        media.chores(now, &self.placed.rtp).await;
+        if media.is_over && self.leaving.is_none() {
+            self.ended("agent");
+        }
         if media::level::rms_dbfs(samples.get(..len).unwrap_or_default()) < SPEECH_DBFS {
             return;
         }
         let new = self.last_speech.is_none_or(|t| now.saturating_duration_since(t) > NEW_ANSWER);
         self.last_speech = Some(now);
         if new {
+            self.report.speech(now);
             self.party.speech_arrived(now);
         }
     }
 
     async fn tick(&mut self, pool: &mut FramePool) {
-        let Some(Agreed { leg, .. }) = &mut self.media else { return };
-        let rtp = &self.dialled.rtp;
         let now = clock::now();
+        let Some(media) = self.media.as_mut().filter(|_| self.leaving.is_none()) else { return };
+        media.chores(now, &self.placed.rtp).await;
+        let (leg, rtp) = (&mut media.leg, &self.placed.rtp);
         if let Some(frame) = leg.tick_in(now, pool).frame {
             self.party.hear(frame.samples());
         }
@@ -226,7 +247,10 @@ impl<P: Party> Session<'_, P> {
     }
 
     fn hang_up(&mut self) {
-        if self.dialled.endpoint.hangup(clock::now(), self.dialled.call, None).is_err() {
+        let now = clock::now();
+        self.report.ended_by = "caller";
+        self.leaving.get_or_insert(now + GOODBYE);
+        if !self.placed.hang_up(now) {
             self.over = true;
         }
     }

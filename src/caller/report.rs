@@ -8,8 +8,10 @@ use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// INVITE sent to 200 received.
+    /// INVITE sent to 200 received; of a page's call from the offer until it was reached.
     pub answered_ms: Option<u32>,
+    /// To the first packet with the agent's speech.
+    pub first_speech_ms: Option<u32>,
     pub codec: Option<&'static str>,
     /// `caller`, `agent` or `lost`.
     pub ended_by: &'static str,
@@ -40,6 +42,7 @@ impl Report {
     pub fn new(started: Instant) -> Self {
         Self {
             answered_ms: None,
+            first_speech_ms: None,
             codec: None,
             ended_by: "nobody",
             duration_ms: 0,
@@ -61,6 +64,12 @@ impl Report {
         self.codec = Some(codec);
     }
 
+    /// The agent is heard.
+    pub fn speech(&mut self, now: Instant) {
+        let since = ms(self.started, now);
+        self.first_speech_ms.get_or_insert(since);
+    }
+
     pub fn finish(&mut self, now: Instant, leg: Option<&Leg>) {
         self.duration_ms = ms(self.started, now);
         if let Some(stats) = leg.map(Leg::stats) {
@@ -74,7 +83,10 @@ impl Report {
     /// For people.
     pub fn text(&self) -> String {
         let mut lines = vec![match self.answered_ms {
-            Some(t) => format!("answered after {t} ms, {}", self.codec.unwrap_or("?")),
+            Some(t) => {
+                let heard = self.first_speech_ms.map(|t| format!(", heard after {t} ms")).unwrap_or_default();
+                format!("answered after {t} ms{heard}, {}", self.codec.unwrap_or("?"))
+            }
             None => "not answered".to_owned(),
         }];
         for turn in &self.turns {

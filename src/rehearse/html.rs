@@ -69,7 +69,8 @@ pub fn page(result: &RunResult) -> String {
 
 fn head(r: &RunResult) -> String {
     let load = &r.load;
-    let mut line = vec![format!("{} at once", load.at_once), format!("{:?}", load.codec).to_uppercase()];
+    let mut line = vec![format!("{} at once", load.at_once)];
+    line.extend(load.codec.map(|c| format!("{c:?}").to_uppercase()));
     line.extend(load.srtp.then(|| "SRTP".into()));
     line.extend((r.line.loss_percent > 0.0).then(|| format!("{} % loss", r.line.loss_percent)));
     line.extend((r.line.jitter_ms > 0).then(|| format!("{} ms jitter", r.line.jitter_ms)));

@@ -1,4 +1,4 @@
-//! `dauys rehearse`: simulated callers over real SIP and RTP, and what an agent does with them. It is no part of
+//! `dauys rehearse`: simulated callers over real SIP and RTP, or over WebRTC, and what an agent does with them. It is no part of
 //! serving, and knows the agent only from outside.
 
 mod actor;
@@ -34,7 +34,9 @@ pub enum RehearseError {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Api(#[from] stages::StagesError),
-    #[error("whom to call? Set `target` in the scenario or give --target sip:NAME@HOST:PORT")]
+    #[error(
+        "whom to call? Set `target` in the scenario or give --target sip:NAME@HOST:PORT, or http://HOST:PORT/whip/AGENT for calls as from a web page"
+    )]
     NoTarget,
     #[error("no call could be placed: {0}")]
     Call(#[from] crate::caller::CallerError),

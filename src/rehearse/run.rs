@@ -182,7 +182,8 @@ async fn place(stage: Arc<Stage>, n: usize, polite: bool) -> Done {
     let Stage { scenario, plan, target, stop } = &*stage;
     let (kind, nth) = if polite { (Arc::clone(&plan.kinds[n]), 0) } else { plan.caller(n) };
     let mut options = CallOptions::new(target.clone(), Duration::from_secs(scenario.load.call_s_max.into()));
-    options.codecs = vec![scenario.load.codec.into()];
+    options.codecs =
+        scenario.load.codec.map_or_else(|| options.codecs.iter().copied().take(1).collect(), |c| vec![c.into()]);
     options.srtp = scenario.load.srtp;
     let stream = n as u64 + if polite { 1 << 32 } else { 0 };
     let slower = Chance::new(scenario.seed, stream * 8 + 5).up_to(scenario.load.think_spread_ms);

@@ -59,7 +59,8 @@ pub struct Load {
     pub think_spread_ms: u32,
     /// Hung up then, whatever is being said.
     pub call_s_max: u32,
-    pub codec: Codec,
+    /// PCMU without it; Opus where the target is a web page's.
+    pub codec: Option<Codec>,
     pub srtp: bool,
 }
 
@@ -383,7 +384,7 @@ impl Default for Load {
             think_ms: 900,
             think_spread_ms: 0,
             call_s_max: 300,
-            codec: Codec::Pcmu,
+            codec: None,
             srtp: false,
         }
     }
