@@ -4,15 +4,14 @@
 use std::io::{BufRead as _, Write as _};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use serde_json::{Value, json};
 
-use crate::shared::{quantile, root};
+use crate::shared::{pace, quantile, root};
 
-const FRAME: Duration = Duration::from_millis(20);
 const FRAME_NS: i64 = 20_000_000;
 /// Samples of a packet.
 const SAMPLES: usize = 160;
@@ -78,27 +77,9 @@ fn raise() {
     let _ = thread_priority::set_thread_priority_and_policy(thread_priority::thread_native_id(), lowest, policy);
 }
 
-/// Everybody sends and reads every 20 ms, spread evenly. Gives the worst of our own lateness.
+/// Everybody sends and reads every 20 ms. Gives the worst of our own lateness.
 fn call(callers: &mut [Caller], speech: &[u8], time: Duration, measured: bool) -> Duration {
-    let start = Instant::now();
-    let gap = FRAME / callers.len() as u32;
-    let mut worst = Duration::ZERO;
-    for turn in 0..(time.as_millis() / FRAME.as_millis()) as u32 {
-        for (n, caller) in callers.iter_mut().enumerate() {
-            let due = start + FRAME * turn + gap * n as u32;
-            let mut now = Instant::now();
-            if now < due {
-                // Small gaps are not worth a system call; the next ones catch up.
-                if due - now > Duration::from_micros(60) {
-                    std::thread::park_timeout(due - now);
-                    now = Instant::now();
-                }
-            }
-            worst = worst.max(now.saturating_duration_since(due));
-            caller.turn(speech, measured);
-        }
-    }
-    worst
+    pace(callers, time, |caller, _| caller.turn(speech, measured))
 }
 
 impl Caller {

@@ -3,8 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+const FRAME: Duration = Duration::from_millis(20);
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -58,4 +61,28 @@ pub fn write(name: &str, raw: &Value, table: &str) {
     let json = serde_json::to_string_pretty(raw).expect("JSON") + "\n";
     fs::write(results.join(format!("{name}.json")), json).expect("written");
     fs::write(results.join(format!("{name}.md")), table).expect("written");
+}
+
+/// Lets each of `parties` have its turn every 20 ms, spread evenly. Gives the worst of our own lateness.
+#[allow(clippy::disallowed_methods)]
+pub fn pace<T>(parties: &mut [T], time: Duration, mut turn: impl FnMut(&mut T, Instant)) -> Duration {
+    let start = Instant::now();
+    let gap = FRAME / parties.len() as u32;
+    let mut worst = Duration::ZERO;
+    for round in 0..(time.as_millis() / FRAME.as_millis()) as u32 {
+        for (n, party) in parties.iter_mut().enumerate() {
+            let due = start + FRAME * round + gap * n as u32;
+            let mut now = Instant::now();
+            if now < due {
+                // Small gaps are not worth a system call; the next ones catch up.
+                if due - now > Duration::from_micros(60) {
+                    std::thread::park_timeout(due - now);
+                    now = Instant::now();
+                }
+            }
+            worst = worst.max(now.saturating_duration_since(due));
+            turn(party, now);
+        }
+    }
+    worst
 }

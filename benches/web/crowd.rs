@@ -17,12 +17,11 @@ use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use serde_json::{Value, json};
 
-use crate::shared::{quantile, root};
+use crate::shared::{pace, quantile, root};
 
 /// Payload types.
 pub const OPUS: u8 = 111;
 pub const EVENT: u8 = 110;
-const FRAME: Duration = Duration::from_millis(20);
 const FRAME_US: i64 = 20_000;
 /// Units of the RTP clock.
 const STEP: u32 = 960;
@@ -99,27 +98,9 @@ fn say(line: &str) {
     writeln!(out, "{line}").and_then(|()| out.flush()).expect("a reader");
 }
 
-/// Everybody sends and reads every 20 ms, spread evenly. Gives the worst of our own lateness.
+/// Everybody sends and reads every 20 ms. Gives the worst of our own lateness.
 fn talk(pages: &mut [Page], speech: &[Vec<u8>], time: Duration, measured: bool) -> Duration {
-    let start = Instant::now();
-    let gap = FRAME / pages.len() as u32;
-    let mut worst = Duration::ZERO;
-    for turn in 0..(time.as_millis() / FRAME.as_millis()) as u32 {
-        for (n, page) in pages.iter_mut().enumerate() {
-            let due = start + FRAME * turn + gap * n as u32;
-            let mut now = Instant::now();
-            if now < due {
-                // Small gaps are not worth a system call; the next ones catch up.
-                if due - now > Duration::from_micros(60) {
-                    std::thread::park_timeout(due - now);
-                    now = Instant::now();
-                }
-            }
-            worst = worst.max(now.saturating_duration_since(due));
-            page.turn(now, speech, measured);
-        }
-    }
-    worst
+    pace(pages, time, |page, now| page.turn(now, speech, measured))
 }
 
 impl Page {
