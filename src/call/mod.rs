@@ -15,6 +15,8 @@ mod media;
 mod mouth;
 pub mod page;
 pub mod registry;
+#[cfg(test)]
+mod script;
 mod timing;
 mod tone;
 mod voicing;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::call::page::{self, LinkEnd, PageConfig};
+use crate::call::script::{Scripted, follow};
 use crate::call::{CallConfig, LlmUse};
 use crate::config::Turn;
 use crate::dialogue::Agent;
@@ -215,21 +216,19 @@ fn shown(message: &str) -> String {
     }
 }
 
-/// Lines with `>` happen; the others must be found in the log since the last `>`, in order, those with `!` not at all.
-fn check(mut stage: Stage, script: &str) -> Stage {
-    let mut at = 0;
-    for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        if let Some(step) = line.strip_prefix("> ") {
-            stage.log.clear();
-            at = 0;
-            stage.step(step);
-        } else if let Some(absent) = line.strip_prefix("! ") {
-            assert!(!stage.log.iter().any(|l| l.contains(absent)), "{absent:?} in {:#?}", stage.log);
-        } else {
-            let found = stage.log[at..].iter().position(|l| l.contains(line));
-            at += found.unwrap_or_else(|| panic!("{line:?} not in {:#?} from {at}", stage.log)) + 1;
-        }
+impl Scripted for Stage {
+    fn log(&mut self) -> &mut Vec<String> {
+        &mut self.log
     }
+
+    fn step(&mut self, step: &str) {
+        Stage::step(self, step);
+    }
+}
+
+/// By the rules of [`follow`].
+fn check(mut stage: Stage, script: &str) -> Stage {
+    follow(&mut stage, script);
     stage
 }
 

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::*;
 use crate::call::action::Presence;
+use crate::call::script::{Scripted, follow};
 use crate::privacy::Scope;
 
 mod answering;
@@ -362,8 +363,17 @@ impl Stage {
     }
 }
 
-/// Lines with `>` happen; the others must be found in the log since the last `>`, in order.
-/// A line with `!` must not be found there.
+impl Scripted for Stage {
+    fn log(&mut self) -> &mut Vec<String> {
+        &mut self.log
+    }
+
+    fn step(&mut self, step: &str) {
+        Stage::step(self, step);
+    }
+}
+
+/// By the rules of [`follow`].
 fn check(script: &str) {
     check_with(script, LlmUse::Off);
 }
@@ -373,19 +383,7 @@ fn check_with(script: &str, llm: LlmUse) {
 }
 
 fn check_on(mut stage: Stage, script: &str) {
-    let mut at = 0;
-    for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        if let Some(step) = line.strip_prefix("> ") {
-            stage.log.clear();
-            at = 0;
-            stage.step(step);
-        } else if let Some(absent) = line.strip_prefix("! ") {
-            assert!(!stage.log.iter().any(|l| l.contains(absent)), "{absent:?} in {:#?}", stage.log);
-        } else {
-            let found = stage.log[at..].iter().position(|l| l.contains(line));
-            at += found.unwrap_or_else(|| panic!("{line:?} not in {:#?} from {at}", stage.log)) + 1;
-        }
-    }
+    follow(&mut stage, script);
     assert!(stage.now >= stage.began);
 }
 
