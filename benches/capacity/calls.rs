@@ -10,15 +10,17 @@ use std::time::Instant;
 
 use dauys::call::driver::{CallInput, Driver, Lines, Surroundings};
 use dauys::call::registry::{Registry, Summary};
-use dauys::call::{Call, CallConfig, CallId, Line, LlmUse};
+use dauys::call::{Call, CallConfig, CallId, Line, LlmUse, Speaker};
 use dauys::dialogue::Agent;
 use dauys::net::ports::Ports;
 use dauys::net::shard::{NewCall, Road, Shard};
-use dauys::privacy::Permit;
 use dauys::store::{CallRecord, Full, LineInfo, TranscriptStore};
 use media::{Frame, LegConfig};
 use models::fake::{self, Script};
-use models::{Due, Heard, Job, Recognizer, RecognizerError, Scored, TurnDetector, TurnError, Wake};
+use models::{Due, Heard, Job, Recognizer, RecognizerError, Scored, Sound, TurnDetector, TurnError, Wake};
+use privacy::Scopes;
+use privacy::consent::{ConsentEvent, Permit};
+use privacy::seal::Plain;
 use tokio::sync::{Semaphore, mpsc};
 
 const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
@@ -34,6 +36,10 @@ pub struct Tally {
 }
 
 impl TranscriptStore for Tally {
+    fn event(&self, _: ConsentEvent) -> Result<(), Full> {
+        Ok(())
+    }
+
     fn append(&self, _: &Permit<'_>, _: Line) -> Result<(), Full> {
         Ok(())
     }
@@ -42,7 +48,11 @@ impl TranscriptStore for Tally {
         Ok(())
     }
 
-    fn purge(&self, _: CallId) {}
+    fn audio(&self, _: &Permit<'_>, _: Speaker, _: u64, _: u32, _: Plain) -> Result<(), Full> {
+        Ok(())
+    }
+
+    fn purge(&self, _: CallId, _: &Scopes) {}
 
     fn record(&self, record: CallRecord) -> Result<(), Full> {
         if record.ended_unix_ms.is_some() {
@@ -103,6 +113,7 @@ pub fn around(tally: &Arc<Tally>, registry: &Arc<Registry>, places: &Arc<Semapho
         strain: Default::default(),
         think: None,
         warm: None,
+        egress: None,
         signal: Box::new(|_| {}),
         place: Arc::clone(places).try_acquire_owned().expect("a place"),
     }
@@ -144,7 +155,7 @@ pub fn driver(
     };
     let id = CallId(n + 1);
     let now = Instant::now();
-    let call = Call::new(now, id, Arc::clone(agent), dauys::clock::today(), config);
+    let call = Call::new(now, Arc::clone(agent), dauys::clock::today(), config);
     Driver::new(now, call, leg, lines, around, inbox, Summary::new(id, "bench", codec, &LineInfo::default()))
 }
 
@@ -153,7 +164,10 @@ pub fn lines(wake: Wake, gate: bool) -> Lines {
     // The greeting lasts longer than any run: something is played to everybody at all times.
     let script = Script::new().frames_per_char(100_000);
     Lines {
-        recognizer: Box::new(Keeping { inner: fake::Recognizer::new(&script, Arc::clone(&wake)), audio: vec![] }),
+        recognizer: Box::new(Keeping {
+            inner: fake::Recognizer::new(&script, Arc::clone(&wake)),
+            audio: Sound::default(),
+        }),
         synthesizer: Box::new(fake::Synthesizer::new(&script, Arc::clone(&wake))),
         vad: models::vad::earshot(gate),
         turn: Box::new(Hearing { inner: fake::TurnDetector::new(&script, wake), audio: Default::default() }),
@@ -163,15 +177,15 @@ pub fn lines(wake: Wake, gate: bool) -> Lines {
 /// A recognizer's line that keeps the utterance as the real one does, and never understands a word.
 struct Keeping {
     inner: fake::Recognizer,
-    audio: Vec<i16>,
+    audio: Sound,
 }
 
 impl Recognizer for Keeping {
     fn push(&mut self, frame: &Frame) -> Result<(), RecognizerError> {
         if self.audio.len() + 320 > 480_000 {
-            self.audio.drain(..16_000);
+            self.audio.keep(self.audio.len() - 16_000);
         }
-        self.audio.extend_from_slice(frame.samples());
+        self.audio.push(frame.samples());
         self.inner.push(frame)
     }
 
@@ -188,9 +202,7 @@ impl Recognizer for Keeping {
     }
 
     fn reset(&mut self, keep_ms: u32) {
-        let keep = keep_ms as usize * 16;
-        self.audio.drain(..self.audio.len().saturating_sub(keep));
-        self.audio.shrink_to(64_000);
+        self.audio.keep(keep_ms as usize * 16);
         self.inner.reset(keep_ms);
     }
 }
@@ -198,14 +210,13 @@ impl Recognizer for Keeping {
 /// A turn detector's line that keeps the last 8 s as the real one does.
 struct Hearing {
     inner: fake::TurnDetector,
-    audio: std::collections::VecDeque<i16>,
+    audio: Sound,
 }
 
 impl TurnDetector for Hearing {
     fn push(&mut self, frame: &Frame) {
-        let over = (self.audio.len() + 320).saturating_sub(128_000);
-        self.audio.drain(..over);
-        self.audio.extend(frame.samples());
+        self.audio.push(frame.samples());
+        self.audio.keep(128_000);
     }
 
     fn score(&mut self, job: Job, due: Due) -> Result<(), TurnError> {
@@ -221,7 +232,7 @@ impl TurnDetector for Hearing {
     }
 
     fn reset(&mut self) {
-        self.audio.clear();
+        self.audio.keep(0);
         self.inner.reset();
     }
 }

@@ -4,23 +4,20 @@
 use std::io::{BufRead as _, Write as _};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use serde_json::{Value, json};
 
-use crate::shared::{pace, quantile, root};
+use crate::shared::{pace, quantile, recordings};
 
 const FRAME_NS: i64 = 20_000_000;
 /// Samples of a packet.
 const SAMPLES: usize = 160;
-/// Speech to all time, in hundredths: recordings, each followed by half as much again of quiet.
-pub const SPEECH_PERCENT: usize = 40;
 /// Packets between where one caller begins in the recordings and where the next.
 pub const APART: usize = 7919;
-/// The quiet: about -62 dBFS.
-const NOISE_PEAK: i32 = 45;
 /// A frame is late when it comes after half of the next one's time.
 const LATE_NS: i64 = 10_000_000;
 /// Longest run that is kept: 60 s.
@@ -165,23 +162,11 @@ pub fn packet(sequence: u16, speech: &[u8], at: usize) -> [u8; 12 + SAMPLES] {
 
 /// The recordings of callers, each with its share of quiet behind it, as one PCMU loop.
 pub fn speech() -> Vec<u8> {
-    let mut files: Vec<_> =
-        std::fs::read_dir(root().join("tests/data/callers")).expect("recordings").flatten().collect();
-    files.sort_by_key(std::fs::DirEntry::file_name);
-    let mut samples: Vec<i16> = vec![];
-    let mut dice: u32 = 1;
-    let mut noise = || {
-        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((dice >> 16) as i32 % (2 * NOISE_PEAK + 1) - NOISE_PEAK) as i16
+    let narrow = |path: &Path| {
+        let mut wav = hound::WavReader::open(path).expect("a recording");
+        wav.samples::<i16>().map(|s| s.expect("a sample")).collect()
     };
-    for file in files.iter().filter(|f| f.path().extension().is_some_and(|e| e == "wav")) {
-        let mut wav = hound::WavReader::open(file.path()).expect("a recording");
-        let before = samples.len();
-        samples.extend(wav.samples::<i16>().map(|s| s.expect("a sample").saturating_add(noise())));
-        let quiet = (samples.len() - before) * (100 - SPEECH_PERCENT) / SPEECH_PERCENT;
-        samples.extend((0..quiet).map(|_| noise()));
-    }
-    samples.into_iter().map(encode).collect()
+    recordings(narrow).into_iter().map(encode).collect()
 }
 
 /// G.711 mu-law by its definition: sign, segment, four bits of step.

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{MEASURED_S, generator};
-use crate::shared;
+use super::MEASURED_S;
+use crate::shared::{self, SPEECH_PERCENT};
 
 pub fn write(steps: &[Value], ticks: &[Value]) {
     let raw = json!({
         "machine": shared::machine(), "command": "make bench", "seconds_per_step": MEASURED_S,
-        "speech_percent": generator::SPEECH_PERCENT, "steps": steps, "ticks_alone": ticks,
+        "speech_percent": SPEECH_PERCENT, "steps": steps, "ticks_alone": ticks,
     });
     let table = table(steps) + &alone(ticks);
     println!("{table}");
@@ -28,7 +28,7 @@ fn table(steps: &[Value]) -> String {
          |---|---|---|---|---|---|---|---|---|\n",
         shared::machine(),
         MEASURED_S,
-        generator::SPEECH_PERCENT,
+        SPEECH_PERCENT,
     );
     for s in steps.iter().filter(|s| s["gateway"].is_object()) {
         let (late, gateway) = (&s["lateness_ms"], &s["gateway"]);

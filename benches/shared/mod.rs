@@ -8,9 +8,32 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 const FRAME: Duration = Duration::from_millis(20);
+/// Speech to all time, in hundredths: recordings, each followed by half as much again of quiet.
+pub const SPEECH_PERCENT: usize = 40;
+/// The quiet: about -62 dBFS.
+const NOISE_PEAK: i32 = 45;
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The recordings of callers one after the other, each with its share of quiet behind it.
+pub fn recordings(read: impl Fn(&Path) -> Vec<i16>) -> Vec<i16> {
+    let mut files: Vec<_> = fs::read_dir(root().join("tests/data/callers")).expect("recordings").flatten().collect();
+    files.sort_by_key(fs::DirEntry::file_name);
+    let mut samples: Vec<i16> = vec![];
+    let mut dice: u32 = 1;
+    let mut noise = || {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((dice >> 16) as i32 % (2 * NOISE_PEAK + 1) - NOISE_PEAK) as i16
+    };
+    for file in files.iter().filter(|f| f.path().extension().is_some_and(|e| e == "wav")) {
+        let speech = read(&file.path());
+        samples.extend(speech.iter().map(|s| s.saturating_add(noise())));
+        let quiet = speech.len() * (100 - SPEECH_PERCENT) / SPEECH_PERCENT;
+        samples.extend((0..quiet).map(|_| noise()));
+    }
+    samples
 }
 
 /// The processor's name and the number of cores.

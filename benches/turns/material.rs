@@ -138,7 +138,6 @@ fn asked(agent: &Arc<Agent>, name: &str, intent: &str) -> Brain {
         _ => 0,
     };
     let mut brain = Brain::new(Arc::clone(agent), jiff::civil::date(2026, 11, 23));
-    brain.hear(Input::Digit('2'));
     for step in &BOOKING[..steps] {
         brain.hear(Input::Speech(step));
     }

@@ -17,7 +17,7 @@ use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use serde_json::{Value, json};
 
-use crate::shared::{pace, quantile, root};
+use crate::shared::{pace, quantile, recordings};
 
 /// Payload types.
 pub const OPUS: u8 = 111;
@@ -25,9 +25,6 @@ pub const EVENT: u8 = 110;
 const FRAME_US: i64 = 20_000;
 /// Units of the RTP clock.
 const STEP: u32 = 960;
-/// The rest is quiet noise, about -62 dBFS.
-const SPEECH_PERCENT: usize = 40;
-const NOISE_PEAK: i32 = 45;
 /// Packets between where one page begins in the recordings and where the next.
 const APART: usize = 7919;
 /// By then every page has its keys and its channel.
@@ -245,21 +242,7 @@ fn result(pages: &[Page], behind: Duration) -> Value {
 
 /// The recordings of callers, each with its share of quiet behind it, as packets of Opus.
 fn speech() -> Vec<Vec<u8>> {
-    let mut files: Vec<_> =
-        std::fs::read_dir(root().join("tests/data/callers")).expect("recordings").flatten().collect();
-    files.sort_by_key(std::fs::DirEntry::file_name);
-    let mut samples: Vec<i16> = vec![];
-    let mut dice: u32 = 1;
-    let mut noise = || {
-        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((dice >> 16) as i32 % (2 * NOISE_PEAK + 1) - NOISE_PEAK) as i16
-    };
-    for file in files.iter().filter(|f| f.path().extension().is_some_and(|e| e == "wav")) {
-        let wide = dauys::caller::script::read_wav(&file.path()).expect("a recording");
-        samples.extend(wide.iter().map(|s| s.saturating_add(noise())));
-        let quiet = wide.len() * (100 - SPEECH_PERCENT) / SPEECH_PERCENT;
-        samples.extend((0..quiet).map(|_| noise()));
-    }
+    let samples = recordings(|path| dauys::caller::script::read_wav(path).expect("a recording"));
     let mut encoder = Encoder::new(Codec::Opus, EncoderConfig::default()).expect("an encoder");
     let frames = samples.as_chunks::<FRAME_SAMPLES>().0.iter();
     frames

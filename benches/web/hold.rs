@@ -148,9 +148,10 @@ fn page() -> PageConfig {
     PageConfig {
         agent: "front-desk".into(),
         language: "en".into(),
-        question: "May we keep a transcript?".into(),
+        questions: vec![(privacy::Scope::Transcript, "May we keep a transcript?".into())],
         policy_version: "1".into(),
         policy_url: None,
+        notice: None,
         resume: "0".repeat(32),
     }
 }
@@ -177,7 +178,9 @@ impl Sample {
         let mut threads = vec![];
         for task in fs::read_dir("/proc/self/task").expect("a Linux system").flatten() {
             let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim().to_owned();
-            if name.starts_with("media-") || name.starts_with("web-") {
+            // The first thread has the name of the program, which begins with `web-` too.
+            let first = task.file_name().to_string_lossy() == std::process::id().to_string();
+            if !first && (name.starts_with("media-") || name.starts_with("web-")) {
                 threads.push((name, shared::busy_s(&task.path().join("stat").to_string_lossy())));
             }
         }

@@ -19,6 +19,7 @@ mod recognizing;
 mod resample;
 mod rulevoice;
 mod slots;
+mod sound;
 mod speaking;
 mod traits;
 mod turning;
@@ -29,6 +30,7 @@ mod worker;
 pub use deaf::Deaf;
 pub use engines::{Engines, EnginesConfig, LoadError, PrepareError, Prepared, RecognizerKind, Refused};
 pub use language::{Language, NameError, VoiceName};
+pub use sound::{Copied, Sound};
 pub use traits::{
     CLAUSE_CHARS_MAX, CLAUSES_MAX, ClauseId, Due, Heard, Job, Recognizer, RecognizerError, Scored, Spoken, Synthesizer,
     SynthesizerError, TurnDetector, TurnError, UTTERANCE_MS_MAX, Vad, Wake,

@@ -1,6 +1,7 @@
 //! One caller's line to a recognition engine: keeps the utterance, asks for its text, hands out what is still wanted.
 //! Never blocks, never keeps more than 30 s and never writes audio or text anywhere.
 
+use crate::sound::{Copied, Sound};
 use crate::traits::{Due, Heard, Job, Recognizer, RecognizerError, UTTERANCE_MS_MAX, Wake};
 use crate::worker::{Crew, Line, Outbox, Ticket};
 use media::{Frame, SAMPLE_RATE};
@@ -11,9 +12,6 @@ const SAMPLES_PER_MS: usize = SAMPLE_RATE as usize / 1000;
 const SAMPLES_MAX: usize = UTTERANCE_MS_MAX as usize * SAMPLES_PER_MS;
 /// When the utterance is full, this much of its beginning goes at once.
 const DROP_SAMPLES: usize = SAMPLE_RATE as usize;
-
-/// Room that a line keeps between utterances: 4 s. What a longer one took is given back.
-const KEPT_SAMPLES: usize = 4 * SAMPLE_RATE as usize;
 
 /// The engine could not finish; it has logged why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub(crate) type RecognizerCrew = Crew<Request>;
 
 /// An utterance on its way through the engine. If it is dropped without an answer, the line hears of a failure.
 pub(crate) struct Request {
-    audio: Vec<i16>,
+    audio: Copied,
     language: Arc<str>,
     reply: Reply,
 }
@@ -61,7 +59,7 @@ impl Drop for Reply {
 
 /// What an engine's thread does with a request.
 pub(crate) fn serve(engine: &mut impl Transcribe, ticket: &Ticket, mut request: Request) {
-    let text = engine.transcribe(&request.audio, &request.language, ticket);
+    let text = engine.transcribe(&request.audio.samples(), &request.language, ticket);
     request.reply.send(text);
 }
 
@@ -76,7 +74,7 @@ struct Asked {
 pub(crate) struct EngineRecognizer {
     line: Line<Request>,
     language: Arc<str>,
-    audio: Vec<i16>,
+    audio: Sound,
     overflowed: bool,
     tickets: VecDeque<Asked>,
     outbox: Arc<Outbox<Heard>>,
@@ -87,7 +85,7 @@ impl EngineRecognizer {
         Self {
             line,
             language: Arc::from(language),
-            audio: Vec::new(),
+            audio: Sound::default(),
             overflowed: false,
             tickets: VecDeque::new(),
             outbox: Outbox::new(wake),
@@ -103,9 +101,9 @@ impl Recognizer for EngineRecognizer {
     fn push(&mut self, frame: &Frame) -> Result<(), RecognizerError> {
         let full = self.audio.len() + frame.samples().len() > SAMPLES_MAX;
         if full {
-            self.audio.drain(..DROP_SAMPLES);
+            self.audio.keep(self.audio.len() - DROP_SAMPLES);
         }
-        self.audio.extend_from_slice(frame.samples());
+        self.audio.push(frame.samples());
         if full && !std::mem::replace(&mut self.overflowed, true) { Err(RecognizerError::Overflow) } else { Ok(()) }
     }
 
@@ -113,7 +111,7 @@ impl Recognizer for EngineRecognizer {
         let ticket = Ticket::new();
         let audio_ms = u32::try_from(self.audio.len() / SAMPLES_PER_MS).unwrap_or(UTTERANCE_MS_MAX);
         let reply = Reply { job, audio_ms, ticket: ticket.clone(), outbox: Arc::clone(&self.outbox), sent: false };
-        let request = Request { audio: self.audio.clone(), language: Arc::clone(&self.language), reply };
+        let request = Request { audio: self.audio.copy(), language: Arc::clone(&self.language), reply };
         let added = self.line.queue.replace(self.line.number, &ticket, due, request);
         if added.is_err() {
             return Err(RecognizerError::Busy);
@@ -143,8 +141,7 @@ impl Recognizer for EngineRecognizer {
         self.cancel();
         self.overflowed = false;
         let keep = (keep_ms as usize).saturating_mul(SAMPLES_PER_MS);
-        self.audio.drain(..self.audio.len().saturating_sub(keep));
-        self.audio.shrink_to(KEPT_SAMPLES);
+        self.audio.keep(keep);
     }
 }
 

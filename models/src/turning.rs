@@ -3,6 +3,7 @@
 
 use crate::mel::LogMel;
 use crate::onnx;
+use crate::sound::{Copied, Sound};
 use crate::traits::{Due, Job, Scored, TurnDetector, TurnError, Wake};
 use crate::worker::{Crew, Line, Outbox, Ticket};
 use media::{Frame, SAMPLE_RATE};
@@ -64,7 +65,7 @@ fn normalize(samples: &mut [f32]) {
 
 /// Audio on its way through the engine. If it is dropped without an answer, the line hears "unsure".
 pub(crate) struct Request {
-    audio: Vec<i16>,
+    audio: Copied,
     reply: Reply,
 }
 
@@ -92,7 +93,7 @@ impl Drop for Reply {
 
 /// What an engine's thread does with a request.
 pub(crate) fn serve(engine: &mut SmartTurn, mut request: Request) {
-    match engine.finished(&request.audio) {
+    match engine.finished(&request.audio.samples()) {
         Ok(finished) => request.reply.send(finished),
         Err(error) => tracing::warn!(%error, "smart-turn failed"),
     }
@@ -101,14 +102,14 @@ pub(crate) fn serve(engine: &mut SmartTurn, mut request: Request) {
 /// A line; dropping it gives the place back and cancels its jobs.
 pub(crate) struct EngineTurnDetector {
     line: Line<Request>,
-    audio: VecDeque<i16>,
+    audio: Sound,
     tickets: VecDeque<(Job, Ticket)>,
     outbox: Arc<Outbox<Scored>>,
 }
 
 impl EngineTurnDetector {
     pub(crate) fn new(line: Line<Request>, wake: Wake) -> Self {
-        Self { line, audio: VecDeque::new(), tickets: VecDeque::new(), outbox: Outbox::new(wake) }
+        Self { line, audio: Sound::default(), tickets: VecDeque::new(), outbox: Outbox::new(wake) }
     }
 
     fn cancel(&mut self) {
@@ -118,15 +119,14 @@ impl EngineTurnDetector {
 
 impl TurnDetector for EngineTurnDetector {
     fn push(&mut self, frame: &Frame) {
-        let over = (self.audio.len() + frame.samples().len()).saturating_sub(SAMPLES);
-        self.audio.drain(..over);
-        self.audio.extend(frame.samples());
+        self.audio.push(frame.samples());
+        self.audio.keep(SAMPLES);
     }
 
     fn score(&mut self, job: Job, due: Due) -> Result<(), TurnError> {
         let ticket = Ticket::new();
         let reply = Reply { job, ticket: ticket.clone(), outbox: Arc::clone(&self.outbox), sent: false };
-        let request = Request { audio: self.audio.iter().copied().collect(), reply };
+        let request = Request { audio: self.audio.copy(), reply };
         let added = self.line.queue.replace(self.line.number, &ticket, due, request);
         added.map_err(|_| TurnError::Busy)?;
         self.tickets.retain(|(_, ticket)| !ticket.cancelled());
@@ -147,7 +147,7 @@ impl TurnDetector for EngineTurnDetector {
 
     fn reset(&mut self) {
         self.cancel();
-        self.audio.clear();
+        self.audio.keep(0);
     }
 }
 
