@@ -15,6 +15,12 @@ const SAMPLES_MAX: usize = 180 * 22_050;
 /// Words a minute: a little slower than the library's 175, for a telephone.
 const WORDS_PER_MINUTE: c_int = 160;
 
+/// A clause in the library's memory (`N_TR_SOURCE` in its source), and one word more.
+const CLAUSE_BYTES_MAX: usize = 800 + FILLER.len();
+
+/// A word of any language that uses these letters, and of none.
+const FILLER: &[u8] = b"nana ";
+
 /// Why the library did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -49,33 +55,8 @@ pub fn phonemes(text: &str, voice: &str) -> Result<Vec<Clause>, Error> {
     let text = zero_terminated(text)?;
     let mut library = library()?;
     library.select(voice)?;
-    let bytes = text.as_bytes();
-    let start = text.as_ptr();
-    let mut rest: *const c_void = start.cast();
-    let mut consumed = 0;
-    let mut clauses = Vec::new();
-    while !rest.is_null() && consumed < bytes.len() {
-        // SAFETY: the library is initialized and locked, `rest` points into the zero-terminated `text`, which outlives
-        // the call; the library only moves `rest` within that text or sets it to null.
-        let ipa = unsafe { espeak_TextToPhonemes(&raw mut rest, CHARS_UTF8, PHONEMES_IPA) };
-        let end = if rest.is_null() { bytes.len() } else { (rest as usize).saturating_sub(start as usize) };
-        let end = end.min(bytes.len());
-        let ipa = if ipa.is_null() {
-            String::new()
-        } else {
-            // SAFETY: a result that is not null is a zero-terminated string in the library's own buffer, which stays
-            // as it is until the next call; the lock is held.
-            unsafe { CStr::from_ptr(ipa) }.to_string_lossy().trim().to_owned()
-        };
-        let piece = bytes.get(consumed..end).unwrap_or_default();
-        if !ipa.is_empty() {
-            clauses.push(Clause { ipa, terminator: terminator(&String::from_utf8_lossy(piece), rest.is_null()) });
-        }
-        if !rest.is_null() && end <= consumed {
-            break;
-        }
-        consumed = end;
-    }
+    let clauses = library.clauses(&text);
+    library.forget(&text);
     Ok(clauses)
 }
 
@@ -103,6 +84,7 @@ pub fn speak(text: &str, voice: &str) -> Result<(Vec<i16>, u32), Error> {
         )
     };
     let samples = SPEECH.with_borrow_mut(std::mem::take);
+    library.forget(&text);
     if code == OK { Ok((samples, library.rate)) } else { Err(Error::Synthesis(code)) }
 }
 
@@ -175,6 +157,48 @@ impl Library {
         }
         self.voice = Some(voice.to_owned());
         Ok(())
+    }
+
+    /// Phonemes by the voice that was selected.
+    fn clauses(&mut self, text: &CStr) -> Vec<Clause> {
+        let bytes = text.to_bytes();
+        let start = text.as_ptr();
+        let mut rest: *const c_void = start.cast();
+        let mut consumed = 0;
+        let mut clauses = Vec::new();
+        while !rest.is_null() && consumed < bytes.len() {
+            // SAFETY: the library is initialized and locked, `rest` points into the zero-terminated `text`, which
+            // outlives the call; the library only moves `rest` within that text or sets it to null.
+            let ipa = unsafe { espeak_TextToPhonemes(&raw mut rest, CHARS_UTF8, PHONEMES_IPA) };
+            let end = if rest.is_null() { bytes.len() } else { (rest as usize).saturating_sub(start as usize) };
+            let end = end.min(bytes.len());
+            let ipa = if ipa.is_null() {
+                String::new()
+            } else {
+                // SAFETY: a result that is not null is a zero-terminated string in the library's own buffer, which
+                // stays as it is until the next call; the lock is held.
+                unsafe { CStr::from_ptr(ipa) }.to_string_lossy().trim().to_owned()
+            };
+            let piece = bytes.get(consumed..end).unwrap_or_default();
+            if !ipa.is_empty() {
+                clauses.push(Clause { ipa, terminator: terminator(&String::from_utf8_lossy(piece), rest.is_null()) });
+            }
+            if !rest.is_null() && end <= consumed {
+                break;
+            }
+            consumed = end;
+        }
+        clauses
+    }
+
+    /// The library keeps its last clause in memory of its own, and a caller's name may be in it. A text that says
+    /// nothing takes its place: longer, since the library spells some of what it keeps.
+    fn forget(&mut self, text: &CStr) {
+        let len = (text.to_bytes().len() * 2 + FILLER.len()).min(CLAUSE_BYTES_MAX);
+        let filler: Vec<u8> = FILLER.iter().copied().cycle().take(len).collect();
+        if let Ok(filler) = CString::new(filler) {
+            self.clauses(&filler);
+        }
     }
 }
 
@@ -313,6 +337,43 @@ mod tests {
             .collect();
         for thread in threads {
             assert_eq!(thread.join().unwrap().len(), 2);
+        }
+    }
+
+    /// Memory of the library that can be written, with what its loader put behind it.
+    fn memory() -> Vec<u8> {
+        use std::os::unix::fs::FileExt as _;
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let lines: Vec<&str> = maps.lines().collect();
+        let is_library = |line: &str| line.contains("libespeak-ng");
+        let written = lines.windows(2).filter(|pair| is_library(pair[0]) && pair[1].contains(" rw-p "));
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let read = |pair: &[&str]| {
+            let (from, to) = pair[1].split(' ').next().unwrap().split_once('-').unwrap();
+            let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+            let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+            memory.read_exact_at(&mut bytes, from).unwrap();
+            bytes
+        };
+        written.flat_map(read).collect()
+    }
+
+    #[test]
+    fn it_keeps_no_text() {
+        let holds = |word: &str| memory().windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+        let long = format!("{} the appointment for Ottilie Quagmire at 10:30 on the 21st?", "cancel ".repeat(90));
+        for text in ["Shall I cancel the appointment for Ottilie Quagmire, 555 1234?", &long] {
+            let terminated = zero_terminated(text).unwrap();
+            let mut library = library().unwrap();
+            library.select("en-us").unwrap();
+            library.clauses(&terminated);
+            assert!(holds("ottilie quagmire"), "positive control: the library would keep it");
+            library.forget(&terminated);
+            assert!(!holds("quagmire"));
+            drop(library);
+            phonemes(text, "en-us").unwrap();
+            speak(text, "en-us").unwrap();
+            assert!(!holds("quagmire"));
         }
     }
 }
