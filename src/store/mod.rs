@@ -1,32 +1,43 @@
 //! What is kept. Words only against a `Permit`; metadata has a type that cannot hold words.
 //! Calls never wait for the disk: writes go through one bounded queue.
 
-mod sqlite;
+pub mod db;
+pub mod migrate;
+pub mod register;
+pub mod rows;
 
+use ::privacy::consent::{ConsentEvent, Permit};
+use ::privacy::seal::Plain;
+use ::privacy::{Scopes, SubjectId};
 use serde::Serialize;
+use zeroize::Zeroize as _;
 
-use crate::call::{AnsweredBy, CallId, Line, TurnRecord};
+use crate::call::{AnsweredBy, CallId, Line, Speaker, TurnRecord};
 use crate::clock;
 use crate::dialogue::Done;
-use crate::privacy::{ConsentState, Permit};
-
-pub use sqlite::{OpenError, Sqlite, StoreError};
 
 /// Writes that wait for the disk at most.
 pub const QUEUE: usize = 1024;
 
-/// The queue is full: the line is lost, and the next one that fits is preceded by a gap row.
+/// The queue is full, and this is not kept. After a lost line, the next one that fits is preceded by a gap row;
+/// after a lost consent event nothing may be kept under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the store's queue is full; this line is not kept")]
+#[error("the store's queue is full; this is not kept")]
 pub struct Full;
 
+/// What a call may hand over to be kept. Nothing waits here, and everything is done in the order it came.
 pub trait TranscriptStore: Send + Sync {
+    /// Keeps a step of consent. It has to come before what is kept under it, or that is not kept.
+    fn event(&self, event: ConsentEvent) -> Result<(), Full>;
     /// Keeps a line of the call that the permit is for.
     fn append(&self, permit: &Permit<'_>, line: Line) -> Result<(), Full>;
     /// Says that `lost` lines are missing at this time of the call.
     fn append_gap(&self, permit: &Permit<'_>, at_ms: u32, lost: u32) -> Result<(), Full>;
-    /// Destroys every kept line of the call, also those still queued.
-    fn purge(&self, call: CallId);
+    /// Keeps a stretch of one leg's sound. Stretches are counted from 0 and, one behind the other, are one Ogg
+    /// Opus stream (RFC 7845): the first begins with its headers.
+    fn audio(&self, permit: &Permit<'_>, leg: Speaker, seq: u64, duration_ms: u32, opus: Plain) -> Result<(), Full>;
+    /// Destroys what was kept of the call under these scopes, also what is still queued, and its keys.
+    fn purge(&self, call: CallId, scopes: &Scopes);
     /// Keeps metadata. A full queue costs the record, not the call.
     fn record(&self, record: CallRecord) -> Result<(), Full>;
 }
@@ -41,6 +52,8 @@ pub struct CallRecord {
     pub direction: Direction,
     /// Name of the `[[trunk]]` or `[[register]]` it came by; none: a stranger's.
     pub trunk: Option<String>,
+    /// Whose call it is, by pseudonym.
+    pub subject: Option<SubjectId>,
     pub started_unix_ms: i64,
     /// None while the call goes on.
     pub ended_unix_ms: Option<i64>,
@@ -66,12 +79,13 @@ impl CallRecord {
             agent: agent.into(),
             direction: line.direction,
             trunk: line.trunk.clone(),
+            subject: line.subject,
             started_unix_ms: clock::unix_ms(),
             ended_unix_ms: None,
             codec: String::new(),
             security: String::new(),
             state: "calling".into(),
-            consent: ConsentState::None.to_string(),
+            consent: "none".into(),
             media: MediaRecord::default(),
             turns: vec![],
             answered_by: None,
@@ -85,6 +99,8 @@ impl CallRecord {
 pub struct LineInfo {
     pub direction: Direction,
     pub trunk: Option<String>,
+    /// Whose call it is: `Vault::subject_of` the caller's or called number or the page's person.
+    pub subject: Option<SubjectId>,
 }
 
 /// Who called whom.
@@ -99,6 +115,10 @@ pub enum Direction {
 }
 
 impl Direction {
+    pub fn parse(word: &str) -> Self {
+        if word == "outbound" { Self::Outbound } else { Self::Inbound }
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Inbound => "inbound",
@@ -156,8 +176,8 @@ fn as_hex<S: serde::Serializer>(id: &CallId, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(id)
 }
 
-/// One row of a transcript as it is read back.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// One row of a transcript as it is read back. Debug prints no words.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Row {
     Line {
@@ -170,4 +190,22 @@ pub enum Row {
         at_ms: u32,
         lost: u32,
     },
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Line { at_ms, speaker, .. } => write!(f, "Line({speaker} at {at_ms} ms)"),
+            Self::Gap { at_ms, lost } => write!(f, "Gap({lost} at {at_ms} ms)"),
+        }
+    }
+}
+
+/// Words that were opened are wiped when nobody looks at them any more.
+impl Drop for Row {
+    fn drop(&mut self) {
+        if let Self::Line { text, .. } = self {
+            text.zeroize();
+        }
+    }
 }
