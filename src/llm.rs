@@ -1,16 +1,22 @@
 //! The optional language model: any OpenAI-compatible endpoint, streamed, cut into clauses. It is asked
 //! only for what the flows do not cover, and its failure is the flows' fallback, never silence.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use privacy::consent::ConsentGate;
+use privacy::egress::{DestinationKind, Purpose, Sort};
 use serde::Deserialize;
 use serde_json::json;
+use sip::Private;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
+use zeroize::Zeroizing;
 
 use crate::call::PromptLine;
 use crate::call::driver::{Think, Thought, Warm};
 use crate::config::Llm;
+use crate::egress::{Cargo, Egress, Parcel, SendError};
 
 /// Clauses between the model and the synthesizer; when full, the model's stream waits.
 const CLAUSES: usize = 8;
@@ -25,14 +31,17 @@ const EVENT_BYTES_MAX: usize = 64 * 1024;
 pub enum LlmError {
     #[error("[llm] key_env names {0}, which is not set; export it or remove key_env")]
     NoKey(String),
-    #[error("the HTTP client did not start: {0}")]
-    Client(#[from] reqwest::Error),
+    #[error(
+        "[llm] url: the policy has no [[destination]] of kind \"llm\" with this scheme, host and port; declare it, or \
+         remove [llm]"
+    )]
+    NotDeclared,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
-    #[error("the endpoint did not answer: {0}")]
-    Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    Send(#[from] SendError),
     #[error("the endpoint sent an event that is not JSON")]
     Event,
     #[error("the endpoint sent an event over {EVENT_BYTES_MAX} bytes")]
@@ -57,50 +66,75 @@ struct Delta {
     content: Option<String>,
 }
 
+/// By which way it is asked.
+#[derive(Clone)]
+enum Door {
+    /// There is no policy, and it is a program on this machine: nothing leaves.
+    Here,
+    /// As the destination of this name; each call's consent decides.
+    Destination(String),
+}
+
 /// What a request needs, apart from its words.
 #[derive(Clone)]
 struct Endpoint {
-    client: reqwest::Client,
+    egress: Egress,
+    door: Door,
     url: String,
     model: String,
-    key: Option<String>,
+    key: Option<Private<String>>,
+    patience: Duration,
 }
 
 impl Endpoint {
-    fn new(config: &Llm) -> Result<Self, LlmError> {
+    fn new(config: &Llm, egress: &Egress, under_policy: bool) -> Result<Self, LlmError> {
         let key = match &config.key_env {
-            Some(name) => Some(std::env::var(name).map_err(|_| LlmError::NoKey(name.clone()))?),
+            Some(name) => Some(std::env::var(name).map(Private::new).map_err(|_| LlmError::NoKey(name.clone()))?),
             None => None,
         };
-        let client = reqwest::Client::builder().timeout(Duration::from_millis(config.timeout_ms.into())).build()?;
+        let door = if under_policy {
+            let destination = egress.serving(DestinationKind::Llm, &config.url).ok_or(LlmError::NotDeclared)?;
+            Door::Destination(destination.name.clone())
+        } else {
+            Door::Here
+        };
         let url = format!("{}/chat/completions", config.url.trim_end_matches('/'));
-        Ok(Self { client, url, model: config.model.clone(), key })
+        let patience = Duration::from_millis(config.timeout_ms.into());
+        Ok(Self { egress: egress.clone(), door, url, model: config.model.clone(), key, patience })
     }
 
-    /// An answer of at most so many tokens. Only keys that every OpenAI-compatible server knows: some refuse others.
-    fn request(&self, prompt: &[PromptLine], tokens_max: u32) -> reqwest::RequestBuilder {
+    /// For an answer of at most so many tokens. Only keys that every OpenAI-compatible server knows: some refuse
+    /// others. None: the call's consent does not allow it.
+    fn pack(&self, gate: Option<&ConsentGate>, prompt: &[PromptLine], tokens_max: u32) -> Option<Parcel> {
         let messages: Vec<_> = prompt.iter().map(|l| json!({ "role": l.role, "content": l.text })).collect();
         let body = json!({ "model": self.model, "messages": messages, "stream": true, "max_tokens": tokens_max });
-        let request = self.client.post(&self.url).json(&body);
-        match &self.key {
-            Some(key) => request.bearer_auth(key),
-            None => request,
-        }
+        let (sort, purpose, patience) = (Sort::Content, Purpose::Answer, self.patience);
+        let body = Zeroizing::new(serde_json::to_vec(&body).ok()?);
+        let cargo = Cargo { sort, purpose, body, name: String::new(), patience };
+        let parcel = match &self.door {
+            Door::Here => self.egress.pack_here(&self.url, cargo)?,
+            Door::Destination(name) => self.egress.pack(name, gate?, cargo).ok()?.at(&self.url)?,
+        };
+        Some(parcel.with_bearer(self.key.clone()))
     }
 }
 
 /// Makes the function that calls use to think. Must be called on the runtime that will do the waiting.
-pub fn think(config: &Llm) -> Result<Think, LlmError> {
+///
+/// # Errors
+/// Where the key is not set, or there is a policy that does not know the model.
+pub fn think(config: &Llm, egress: &Egress, under_policy: bool) -> Result<Think, LlmError> {
     let runtime = tokio::runtime::Handle::current();
-    let endpoint = Endpoint::new(config)?;
-    Ok(std::sync::Arc::new(move |utterance, prompt| {
+    let endpoint = Endpoint::new(config, egress, under_policy)?;
+    Ok(Arc::new(move |gate: Option<&ConsentGate>, utterance: u64, prompt: &[PromptLine]| {
+        let parcel = endpoint.pack(gate, prompt, TOKENS_MAX)?;
         let (clauses, queue) = mpsc::channel(CLAUSES);
-        let request = endpoint.request(&prompt, TOKENS_MAX);
         runtime.spawn(async move {
             let streamed = tokio::select! {
-                streamed = stream(request, utterance, &clauses) => streamed,
-                // The call went on without it: drop the connection now, not at its next word.
+                biased;
+                // The call went on without it, or consent was taken back: drop the connection now, not at its next word.
                 () = clauses.closed() => return,
+                streamed = stream(&parcel, utterance, &clauses) => streamed,
             };
             let end = match streamed {
                 Ok(()) => Thought::End { utterance },
@@ -112,44 +146,44 @@ pub fn think(config: &Llm) -> Result<Think, LlmError> {
             };
             let _ = clauses.send(end).await;
         });
-        queue
+        Some(queue)
     }))
 }
 
 /// Makes the function that lets the model read a prompt ahead: servers keep what they have read, and the question that
 /// follows begins with the same lines. One token is asked for, and thrown away.
-pub fn warm(config: &Llm) -> Result<Warm, LlmError> {
+///
+/// # Errors
+/// As above.
+pub fn warm(config: &Llm, egress: &Egress, under_policy: bool) -> Result<Warm, LlmError> {
     let runtime = tokio::runtime::Handle::current();
-    let endpoint = Endpoint::new(config)?;
-    Ok(std::sync::Arc::new(move |prompt| {
+    let endpoint = Endpoint::new(config, egress, under_policy)?;
+    Ok(Arc::new(move |gate: Option<&ConsentGate>, prompt: &[PromptLine]| {
+        let parcel = endpoint.pack(gate, prompt, 1)?;
         let (wanted, mut unwanted) = oneshot::channel();
-        let request = endpoint.request(&prompt, 1);
         runtime.spawn(async move {
             let read = async {
-                let mut response = request.send().await?.error_for_status()?;
-                while response.chunk().await?.is_some() {}
-                Ok::<(), reqwest::Error>(())
+                let mut reply = parcel.send().await?.accepted()?;
+                while reply.chunk().await?.is_some() {}
+                Ok::<(), SendError>(())
             };
             tokio::select! {
-                read = read => if let Err(error) = read {
-                    debug!(error = %error.without_url(), "the language model could not read ahead");
-                },
+                biased;
                 _ = &mut unwanted => {}
+                read = read => if let Err(error) = read {
+                    debug!(%error, "the language model could not read ahead");
+                },
             }
         });
-        wanted
+        Some(wanted)
     }))
 }
 
-async fn stream(
-    request: reqwest::RequestBuilder,
-    utterance: u64,
-    clauses: &mpsc::Sender<Thought>,
-) -> Result<(), StreamError> {
-    let mut response = request.send().await?.error_for_status()?;
+async fn stream(parcel: &Parcel, utterance: u64, clauses: &mpsc::Sender<Thought>) -> Result<(), StreamError> {
+    let mut reply = parcel.send().await?.accepted()?;
     let mut events: Vec<u8> = vec![];
     let mut cutter = Cutter::default();
-    while let Some(bytes) = response.chunk().await? {
+    while let Some(bytes) = reply.chunk().await? {
         events.extend_from_slice(&bytes);
         while let Some(end) = events.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = events.drain(..=end).collect();
@@ -261,6 +295,40 @@ mod tests {
         Llm { url, model: "small".into(), key_env: None, timeout_ms: 4000, remote: false, warm: None }
     }
 
+    /// Without a policy.
+    fn here() -> Egress {
+        crate::egress::tests::egress(&Arc::default(), vec![])
+    }
+
+    /// The consent decides, each time it is asked, and what it allowed is in the log.
+    #[tokio::test]
+    async fn a_model_of_others_is_asked_only_where_it_was_granted() {
+        use crate::egress::tests::{Log, Sink, destination, egress, gate};
+        let log: Arc<Log> = Arc::default();
+        let sink = Sink::start(&log, 200, "data: [DONE]\n\n").await;
+        let base = sink.url.trim_end_matches("/hook");
+        let model = destination("model", "llm", base, "country = \"US\"\nabroad = true");
+        let egress = egress(&log, vec![model]);
+        let url = format!("{base}/v1");
+        let config = Llm { url, model: "m".into(), key_env: None, timeout_ms: 4000, remote: true, warm: None };
+        let elsewhere = Llm { url: "http://127.0.0.1:1/v1".into(), ..config.clone() };
+        assert!(matches!(think(&elsewhere, &egress, true), Err(LlmError::NotDeclared)));
+        let think = think(&config, &egress, true).expect("declared");
+        let prompt = prompt(&[("user", "Do you fix cars?")]);
+        assert!(think(None, 1, &prompt).is_none(), "a consent that is not on record is none");
+        for scopes in [&["ai_process"][..], &["ai_process", "third_party:model"], &["third_party:model", "xborder:US"]]
+        {
+            assert!(think(Some(&gate(scopes)), 1, &prompt).is_none(), "{scopes:?}");
+        }
+        assert!(log.rows().is_empty());
+        let granted = gate(&["ai_process", "third_party:model", "xborder:US"]);
+        let mut thoughts = think(Some(&granted), 1, &prompt).expect("granted");
+        // The sink serves another path: what counts is that it was asked, and that the log says so.
+        assert!(matches!(thoughts.recv().await, Some(Thought::Failed { utterance: 1 })));
+        assert_eq!(log.ends(1).await, [Some(privacy::egress::Ended::Sent)]);
+        assert!(log.rows()[0].abroad);
+    }
+
     fn prompt(lines: &[(&'static str, &str)]) -> Vec<PromptLine> {
         lines.iter().map(|(role, text)| PromptLine { role, text: (*text).to_owned() }).collect()
     }
@@ -280,14 +348,16 @@ mod tests {
         };
         let router = axum::Router::new().route("/v1/chat/completions", axum::routing::post(answer));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let (think, warm) = (think(&config).expect("a client"), warm(&config).expect("a client"));
+        let egress = here();
+        let (think, warm) =
+            (think(&config, &egress, false).expect("starts"), warm(&config, &egress, false).expect("starts"));
 
         let so_far = prompt(&[("system", "You answer the telephone."), ("assistant", "How can I help you?")]);
         let mut question = so_far.clone();
         question.extend(prompt(&[("user", "Do you fix cars?")]));
-        let wanted = warm(so_far);
+        let wanted = warm(None, &so_far).expect("it is on this machine");
         let first = asked.recv().await.expect("it reads ahead");
-        let mut thoughts = think(7, question);
+        let mut thoughts = think(None, 7, &question).expect("it is on this machine");
         let second = asked.recv().await.expect("it is asked");
         assert!(matches!(thoughts.recv().await, Some(Thought::Clause { utterance: 7, text }) if text == "We do."));
         assert!(matches!(thoughts.recv().await, Some(Thought::End { utterance: 7 })));
@@ -307,8 +377,8 @@ mod tests {
     async fn reading_ahead_is_broken_off_when_it_is_not_wanted() {
         use tokio::io::AsyncReadExt as _;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let warm = warm(&config(&listener).await).expect("a client");
-        let wanted = warm(prompt(&[("system", "You answer the telephone.")]));
+        let warm = warm(&config(&listener).await, &here(), false).expect("starts");
+        let wanted = warm(None, &prompt(&[("system", "You answer the telephone.")])).expect("it is on this machine");
         let (mut connection, _) = listener.accept().await.expect("it connects");
         let mut bytes = vec![0; 4096];
         assert!(connection.read(&mut bytes).await.expect("it asks") > 0);
