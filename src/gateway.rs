@@ -1,6 +1,7 @@
 //! The gateway: everything that is started once, and what each new call takes from it. It handles no
 //! message and no sample itself.
 
+mod terms;
 mod web;
 
 use std::path::PathBuf;
@@ -14,12 +15,14 @@ use models::{Deaf, Engines, EnginesConfig, Language, VoiceName, Wake};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::info;
 
+use crate::call::consent::Script;
 use crate::call::driver::{Lines, Signal, Surroundings, Think, Warm};
 use crate::call::registry::Registry;
 use crate::call::{CallConfig, CallId, LlmUse, MachineAction};
 use crate::clock;
 use crate::config::{Busy, Config, Password, RecognizerKind};
 use crate::dialogue::Agent;
+use crate::egress::Egress;
 use crate::http;
 use crate::llm;
 use crate::net::ports::Ports;
@@ -27,13 +30,16 @@ use crate::net::roads::{Roads, RoadsError};
 use crate::net::shard::Shard;
 use crate::net::sip::{LinesError, SipDriver};
 use crate::outbound::{ORDERS, Order, OrderRefused};
+use crate::policy::{PolicyError, TenantPolicy};
 use crate::random;
 use crate::route::{Asked, Decision, Routes};
-use crate::store::{OpenError, Sqlite, TranscriptStore};
+use crate::store::TranscriptStore;
 use crate::strain::SharedStrain;
 use crate::telemetry;
+use crate::vault::{Vault, VaultError, house};
 
-pub use web::{Policy, WebSide};
+pub use terms::way_out;
+pub use web::WebSide;
 
 /// What a refused caller is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -67,9 +73,23 @@ pub enum StartError {
     #[error(transparent)]
     Models(#[from] models::LoadError),
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Store(#[from] VaultError),
     #[error(transparent)]
     Llm(#[from] llm::LlmError),
+    #[error(transparent)]
+    Doors(#[from] http::DoorsError),
+    #[error(
+        "[egress] secrets names {0}, and the policy has no [[destination]] of this name; declare it, or remove this"
+    )]
+    NoDestination(String),
+    #[error("the policy: {0}")]
+    Destination(#[from] privacy::egress::BadDestination),
+    #[error("the policy: {0}")]
+    Clocks(#[from] privacy::register::BadClocks),
+    #[error(transparent)]
+    Client(#[from] crate::egress::NoClient),
     #[error("cannot start a thread or a timer: {0}")]
     System(#[from] std::io::Error),
     #[error("the metrics recorder did not start: {0}")]
@@ -144,6 +164,8 @@ pub struct LoadedAgent {
     /// The file's name without folder and ending.
     pub name: String,
     pub agent: Arc<Agent>,
+    /// What its callers are told and asked; none: there is no policy.
+    pub script: Option<Arc<Script>>,
     language: Language,
     voice: VoiceName,
 }
@@ -164,7 +186,12 @@ pub struct Gateway {
     pub config: Config,
     pub registry: Arc<Registry>,
     strain: SharedStrain,
-    pub store: Sqlite,
+    /// None: nothing is asked, and nothing of what is said is kept.
+    pub policy: Option<Arc<TenantPolicy>>,
+    pub store: Vault,
+    /// The one way by which data leaves.
+    pub egress: Egress,
+    pub office: Arc<http::Office>,
     pub ports: Ports,
     pub metrics: PrometheusHandle,
     agents: Vec<Arc<LoadedAgent>>,
@@ -216,16 +243,21 @@ impl Running {
         while !self.gateway.registry.is_empty() && clock::now() < patience {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.gateway.store.flush().await;
+        self.gateway.store.close().await;
     }
 }
 
 /// Reads the agents a configuration names; `dauys check` needs no more.
 pub fn load_agents(config: &Config) -> Result<Vec<Arc<LoadedAgent>>, StartError> {
-    config.agents.iter().map(|a| load_agent(&a.file).map(Arc::new)).collect()
+    let policy = TenantPolicy::load(config)?;
+    agents_under(config, policy.as_ref())
 }
 
-fn load_agent(path: &std::path::Path) -> Result<LoadedAgent, StartError> {
+fn agents_under(config: &Config, policy: Option<&TenantPolicy>) -> Result<Vec<Arc<LoadedAgent>>, StartError> {
+    config.agents.iter().map(|a| load_agent(&a.file, policy).map(Arc::new)).collect()
+}
+
+fn load_agent(path: &std::path::Path, policy: Option<&TenantPolicy>) -> Result<LoadedAgent, StartError> {
     let path = path.to_path_buf();
     let text =
         std::fs::read_to_string(&path).map_err(|source| StartError::AgentUnreadable { path: path.clone(), source })?;
@@ -240,7 +272,8 @@ fn load_agent(path: &std::path::Path) -> Result<LoadedAgent, StartError> {
         return Err(StartError::AgentName { path, detail });
     }
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(LoadedAgent { name, agent: Arc::new(agent), language, voice })
+    let script = policy.map(|policy| policy.script(&name, agent.language())).transpose()?;
+    Ok(LoadedAgent { name, agent: Arc::new(agent), script, language, voice })
 }
 
 /// What the engines must be able to do for these agents.
@@ -284,12 +317,15 @@ impl Gateway {
         progress: &(dyn Fn(&str) + Sync),
         load: impl FnOnce(&EnginesConfig) -> Result<Engines, models::LoadError>,
     ) -> Result<Running, StartError> {
-        let agents = load_agents(&config)?;
+        let policy = TenantPolicy::load(&config)?.map(Arc::new);
+        let agents = agents_under(&config, policy.as_deref())?;
         let api_token = config.http.token_env.as_ref().map(|name| Password::Env(name.clone()).read()).transpose()?;
         let roads = Roads::bind(crate::net::sip::roads(&config.sip)).await?;
         let http = http::bind(config.http.bind).await?;
         let web = WebSide::open(&config)?;
-        let store = Sqlite::open(&config.store.dir).await?;
+        let store = terms::open_store(&config, policy.as_deref()).await?;
+        let egress = terms::open_egress(&config, policy.as_deref(), &store)?;
+        let office = terms::open_office(&config, policy.as_deref(), (&store, &egress), api_token.as_ref())?;
         progress("loading the speech models");
         let engines = load(&engines_config(&config, &agents))?;
         prepare(&engines, &agents, progress);
@@ -308,15 +344,18 @@ impl Gateway {
             next_shard: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(config.calls.max)),
             porch: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
-            think: config.llm.as_ref().map(llm::think).transpose()?,
-            warm: config.llm.as_ref().map(llm::warm).transpose()?,
+            think: config.llm.as_ref().map(|config| llm::think(config, &egress, policy.is_some())).transpose()?,
+            warm: config.llm.as_ref().map(|config| llm::warm(config, &egress, policy.is_some())).transpose()?,
             stop: watch::Sender::new(false),
             api_token,
             identity: Arc::new(Identity::generate()?),
             web,
             orders,
             routes: Routes::new(&config),
+            policy,
             store,
+            egress,
+            office: Arc::new(office),
             agents,
             engines,
             config,
@@ -328,6 +367,7 @@ impl Gateway {
             tokio::spawn(driver.run()),
             tokio::spawn(http::serve(http, Arc::clone(&gateway))),
             tokio::spawn(http::watch_pages(Arc::clone(&gateway))),
+            tokio::spawn(house::keep(gateway.store.clone(), Arc::new(gateway.egress.clone()), gateway.stopping())),
         ];
         info!(listeners = listeners.len(), http = %http_address, "ready");
         Ok(Running { gateway, listeners, http: http_address, tasks })
@@ -412,6 +452,7 @@ impl Gateway {
             strain: self.strain.clone(),
             think: self.think.clone(),
             warm: self.warm.clone(),
+            egress: Some(self.egress.clone()),
             signal,
             place,
         }
@@ -427,7 +468,8 @@ impl Gateway {
             duration_s_max: self.config.calls.duration_s_max,
             llm: match &self.config.llm {
                 None => LlmUse::Off,
-                Some(llm) if llm.remote => LlmUse::Remote,
+                Some(_) if self.policy.is_some() => LlmUse::Declared,
+                // What is elsewhere needs a policy, see `TenantPolicy::load`.
                 Some(_) => LlmUse::Local,
             },
         }
@@ -458,7 +500,8 @@ impl Gateway {
 /// Speaks every fixed sentence once, so that callers never wait for one.
 fn prepare(engines: &Engines, agents: &[Arc<LoadedAgent>], progress: &(dyn Fn(&str) + Sync)) {
     for agent in agents {
-        let sentences = agent.agent.fixed_sentences();
+        let mut sentences = agent.agent.fixed_sentences();
+        sentences.extend(agent.script.iter().flat_map(|script| script.fixed_sentences()));
         progress(&format!("preparing {} fixed sentences of {}", sentences.len(), agent.name));
         if let Err(error) = engines.prepare(&agent.voice, &sentences) {
             // They are then spoken when needed, only later.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use privacy::consent::PreGrant;
 use tokio::sync::oneshot;
 
 use crate::call::{CallId, MachineAction};
@@ -26,6 +27,8 @@ pub struct Order {
     pub ring_s: u32,
     /// What is done if a machine answers.
     pub machine: MachineAction,
+    /// What they agreed to before, by a statement about this number.
+    pub granted_before: Option<PreGrant>,
     /// Told once: the call's id as soon as it is under way, or why it is not.
     pub reply: oneshot::Sender<Result<CallId, OrderRefused>>,
 }

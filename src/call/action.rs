@@ -2,29 +2,17 @@
 
 use std::fmt;
 
+use ::privacy::consent::ConsentEvent;
+use ::privacy::{Scope, Scopes};
 use media::MediaTime;
 use models::{ClauseId, Due, Job};
 
 use crate::call::answering::AnsweredBy;
 use crate::call::timing::TurnRecord;
-use crate::dialogue::Done;
+use crate::dialogue::Outcome;
 
 /// Random, so that it says nothing about the caller. Shown as sixteen hex digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(pub u64);
-
-impl CallId {
-    pub fn parse(hex: &str) -> Option<Self> {
-        let well_formed = hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-        well_formed.then(|| u64::from_str_radix(hex, 16).ok().map(Self)).flatten()
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
+pub use ::privacy::CallId;
 
 /// How much of the clause that is going out was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +59,13 @@ pub enum Action {
     /// The caller answered the question for consent by a click, or took back what was agreed.
     Clicked {
         grant: bool,
+        /// None: the one that is asked for.
+        scope: Option<Scope>,
     },
-    /// The caller took their consent back by a click.
-    Withdrawn,
+    /// The caller took one consent back by a click, or all.
+    Withdrawn {
+        scope: Option<Scope>,
+    },
     /// The caller is there from now on, or again, and may have missed what was said last.
     Present(Presence),
     /// The sound of the last frames was a key's tone, as can be told some 60 ms after it began. The key itself comes as
@@ -193,11 +185,13 @@ pub enum Effect {
     /// Who answered a call of ours.
     AnsweredBy(AnsweredBy),
     /// A form was completed, in a turn that counts.
-    Outcome(Done),
-    /// Keep a line, if a permit can be had.
+    Outcome(Outcome),
+    /// Keep a step of consent, before anything is kept under it.
+    Consent(Box<ConsentEvent>),
+    /// Keep a line, redacted, if a permit can be had.
     Remember(Line),
-    /// Destroy what was kept of this call.
-    Purge,
+    /// Destroy what was kept of this call under these scopes.
+    Purge(Scopes),
     TurnDone(TurnRecord),
     /// Show the caller what is said. It goes to nobody else, and is not kept.
     Caption(Caption),

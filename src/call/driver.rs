@@ -1,6 +1,8 @@
 //! The call's hands: moves frames between its leg and its engines every 20 ms, and does what `Call` wants.
 //! It lives on one media shard for life; it decides nothing and never blocks.
 
+mod keeping;
+mod leaving;
 mod paging;
 mod speaking;
 
@@ -9,8 +11,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::privacy::Scope;
+use ::privacy::consent::{ConsentEvent, ConsentGate};
 use media::playout::{PLAYOUT_FRAMES, PLAYOUT_KEPT, Playout};
-use media::{Digit, FramePool, LegChange, LegConfig};
+use media::{Digit, Frame, FramePool, LegChange, LegConfig};
 use models::{ClauseId, Due, Job, Recognizer, RecognizerError, Synthesizer, SynthesizerError, TurnDetector, Vad};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
@@ -18,13 +22,14 @@ use tracing::{debug, info, warn};
 use crate::call::ear;
 use crate::call::media::Media;
 use crate::call::page::{Link, Page};
+use crate::call::recording::Recorder;
 use crate::call::registry::{Registry, Summary};
 use crate::call::tone::pure_tone_hz;
 use crate::call::voicing::Voicing;
 use crate::call::waits::Waits;
-use crate::call::{Action, Call, CallId, Effect, EndCause, Line, PromptLine};
+use crate::call::{Action, Call, CallId, Effect, EndCause, PromptLine, Speaker};
+use crate::egress::Egress;
 use crate::net::shard::Road;
-use crate::privacy::Scope;
 use crate::store::TranscriptStore;
 use crate::strain::SharedStrain;
 
@@ -62,11 +67,11 @@ pub enum Thought {
     Failed { utterance: u64 },
 }
 
-/// Starts a thought and gives the queue it arrives on; dropping the queue cancels it.
-pub type Think = Arc<dyn Fn(u64, Vec<PromptLine>) -> mpsc::Receiver<Thought> + Send + Sync>;
+/// Starts a thought and gives the queue it arrives on; dropping the queue cancels it. None: it may not hear this.
+pub type Think = Arc<dyn Fn(Option<&ConsentGate>, u64, &[PromptLine]) -> Option<mpsc::Receiver<Thought>> + Send + Sync>;
 
-/// Lets the language model read a prompt ahead; dropping what it gives cancels it.
-pub type Warm = Arc<dyn Fn(Vec<PromptLine>) -> oneshot::Sender<()> + Send + Sync>;
+/// Lets the language model read a prompt ahead; dropping what it gives cancels it. None: it may not hear this.
+pub type Warm = Arc<dyn Fn(Option<&ConsentGate>, &[PromptLine]) -> Option<oneshot::Sender<()>> + Send + Sync>;
 
 /// The engines' lines of one call.
 pub struct Lines {
@@ -83,6 +88,8 @@ pub struct Surroundings {
     pub strain: SharedStrain,
     pub think: Option<Think>,
     pub warm: Option<Warm>,
+    /// The way to other systems; none: there is none.
+    pub egress: Option<Egress>,
     /// Tells the signalling side; must not block.
     pub signal: Box<dyn Fn(Signal) + Send>,
     /// The call's place among `calls.max`, given back when the call is gone.
@@ -136,6 +143,11 @@ pub struct Driver {
     tone_frames: u8,
     voicing: Voicing,
     lost_lines: u32,
+    /// Steps of consent for which the store had no room yet; until it has, nothing is kept under them.
+    unrecorded: VecDeque<ConsentEvent>,
+    /// While the call's sound may be kept.
+    recorder: Option<Recorder>,
+    no_recorder: bool,
     waits: Waits,
     /// As the strain was told last.
     turn_due: Option<Instant>,
@@ -176,6 +188,9 @@ impl Driver {
             tone_frames: 0,
             voicing: Voicing::new(),
             lost_lines: 0,
+            unrecorded: VecDeque::new(),
+            recorder: None,
+            no_recorder: false,
             waits: Waits::default(),
             turn_due: None,
             summary,
@@ -209,6 +224,7 @@ impl Driver {
 
     /// Every 20 ms: in, think, out.
     pub fn tick(&mut self, now: Instant, wire: &dyn Wire) {
+        self.record_consents();
         self.read_inbox(now);
         self.read_page(now);
         self.listen(now);
@@ -218,6 +234,7 @@ impl Driver {
         }
         self.tell_page();
         self.speak(now, wire);
+        self.keep_sound(now, false);
         if self.media.as_mut().is_some_and(|media| !media.watch()) {
             self.lost(now);
         }
@@ -230,7 +247,7 @@ impl Driver {
             return self.lose_leg();
         }
         self.apply(now, Action::HungUp(EndCause::Lost));
-        self.hang_up(EndCause::Lost);
+        self.hang_up(now, EndCause::Lost);
     }
 
     /// An engine has something: do not wait for the tick.
@@ -274,12 +291,12 @@ impl Driver {
                 Ok(CallInput::Away(link)) => self.go_away(now, link),
                 Ok(CallInput::HangUp(cause)) => {
                     self.apply(now, Action::HungUp(cause));
-                    self.finish(cause);
+                    self.finish(now, cause);
                 }
                 Err(mpsc::error::TryRecvError::Empty) => return,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.apply(now, Action::HungUp(EndCause::CallerHungUp));
-                    return self.finish(EndCause::CallerHungUp);
+                    return self.finish(now, EndCause::CallerHungUp);
                 }
             }
         }
@@ -291,6 +308,7 @@ impl Driver {
         for digit in heard.digits.iter() {
             self.apply(now, Action::Digit(digit.as_char()));
         }
+        self.record_sound(now, Speaker::Caller, heard.frame.as_ref().map(Frame::samples));
         let Some(frame) = heard.frame else { return };
         let speech = self.lines.vad.push(&frame);
         if heard.tone && self.tone_frames == 0 {
@@ -385,16 +403,14 @@ impl Driver {
             Effect::HoldPlayout => self.playout.hold(),
             Effect::ResumePlayout => self.playout.resume(),
             Effect::BargedIn { yielded } => barged_in(yielded),
-            Effect::Think { utterance, prompt } => {
-                self.warming = None;
-                self.thoughts = self.around.think.as_ref().map(|think| think(utterance, prompt));
-            }
+            Effect::Think { utterance, prompt } => self.think(now, utterance, &prompt),
             Effect::StopThinking => self.thoughts = None,
-            Effect::Warm(prompt) => self.warming = self.around.warm.as_ref().map(|warm| warm(prompt)),
+            Effect::Warm(prompt) => self.warm(&prompt),
             Effect::AnsweredBy(by) => self.summary.answered_by(by),
-            Effect::Outcome(done) => self.summary.outcome(done),
+            Effect::Outcome(outcome) => self.complete(&outcome),
+            Effect::Consent(event) => self.record_consent(*event),
             Effect::Remember(line) => self.remember(line),
-            Effect::Purge => self.around.store.purge(self.id),
+            Effect::Purge(scopes) => self.purge(&scopes),
             Effect::TurnDone(record) => {
                 debug!(call = %self.id, turn = record.turn, "turn done");
                 self.around.strain.get().turn_done(now, Duration::from_millis(record.late_ms.into()));
@@ -402,7 +418,7 @@ impl Driver {
                 self.publish();
             }
             Effect::Transfer(target) => (self.around.signal)(Signal::Transfer(target)),
-            Effect::HangUp(cause) => self.hang_up(cause),
+            Effect::HangUp(cause) => self.hang_up(now, cause),
         }
         self.say_unsaid(now);
     }
@@ -458,29 +474,22 @@ impl Driver {
         }
     }
 
-    /// The only door to the store: no permit, no line.
-    fn remember(&mut self, line: Line) {
-        let Some(permit) = self.call.gate().permit(Scope::Transcript) else { return };
-        if self.lost_lines > 0 && self.around.store.append_gap(&permit, line.at_ms, self.lost_lines).is_ok() {
-            self.lost_lines = 0;
-        }
-        if self.around.store.append(&permit, line).is_err() {
-            self.lost_lines += 1;
-            metrics::counter!("dauys_transcript_gaps_total").increment(1);
-        }
-    }
-
-    fn hang_up(&mut self, cause: EndCause) {
+    fn hang_up(&mut self, now: Instant, cause: EndCause) {
         (self.around.signal)(Signal::HangUp);
-        self.finish(cause);
+        self.finish(now, cause);
     }
 
-    fn finish(&mut self, cause: EndCause) {
+    fn finish(&mut self, now: Instant, cause: EndCause) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
         if let Some(page) = &mut self.page {
             page.ended(cause);
+        }
+        self.record_consents();
+        self.keep_sound(now, true);
+        if !self.unrecorded.is_empty() {
+            warn!(call = %self.id, events = self.unrecorded.len(), "the store's queue is full; steps of consent are lost");
         }
         self.summary.end(cause);
         info!(call = %self.id, cause = cause.word(), "call ended");
@@ -491,7 +500,9 @@ impl Driver {
         if let Some(media) = &self.media {
             self.summary.media(media.record());
         }
-        self.summary.consent(self.call.gate().state());
+        if let Some(gate) = self.call.gate() {
+            self.summary.consent(gate.state(&Scope::Transcript));
+        }
         let record = self.summary.record();
         if self.ended {
             self.around.registry.ended(self.id);

@@ -4,6 +4,7 @@
 mod captioning;
 mod filling;
 mod interrupting;
+mod keeping;
 mod listening;
 mod screening;
 mod speaking;
@@ -19,9 +20,10 @@ use media::MediaTime;
 use models::{ClauseId, Due, Job};
 
 use self::interrupting::Over;
-use crate::call::action::{Action, CallId, Effect, EndCause, Line, Presence, Speaker};
+use crate::call::action::{Action, Effect, EndCause, Line, Presence, Speaker};
 use crate::call::answering::{AnsweredBy, MachineAction};
-use crate::call::brain::{Answer, Brain, Decision};
+use crate::call::brain::{Answer, Brain, Decision, Put};
+use crate::call::consent::Terms;
 use crate::call::ear::{Ear, EarEvent};
 use crate::call::endpointing::{Evidence, judge, log_odds, probability, together};
 use crate::call::history::History;
@@ -29,10 +31,10 @@ use crate::call::mouth::{Mouth, Mouthed, Speech};
 use crate::call::timing::{Judgement, TurnRecord, ms_between};
 use crate::config::Turn;
 use crate::dialogue::{Agent, Ending, Input, Then};
-use crate::privacy::{ConsentGate, Refusal, Scope};
 
 use captioning::Captions;
 use filling::Filler;
+use keeping::Keeper;
 use screening::Screen;
 use trouble::Trouble;
 
@@ -63,10 +65,10 @@ pub struct CallConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LlmUse {
     Off,
-    /// On this machine: nothing leaves it.
+    /// On this machine, where there is no policy: nothing leaves it.
     Local,
-    /// Elsewhere: only calls whose caller agreed that their words are kept.
-    Remote,
+    /// It is declared in the policy: only calls whose caller granted all that it needs.
+    Declared,
 }
 
 /// An answer being prepared while the caller may still go on. Nobody hears of it before the commit.
@@ -116,7 +118,7 @@ struct Pending {
 
 pub struct Call {
     config: CallConfig,
-    gate: ConsentGate,
+    keeper: Keeper,
     brain: Brain,
     ear: Ear,
     mouth: Mouth,
@@ -131,7 +133,7 @@ pub struct Call {
     ducked: bool,
     barged_in: bool,
     over: Over,
-    /// The clause of the opening that holds the question.
+    /// The clause that holds the question which is being put.
     question: usize,
     /// The utterance began before the question: it answers nothing.
     too_early: bool,
@@ -162,10 +164,11 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn new(now: Instant, id: CallId, agent: Arc<Agent>, today: jiff::civil::Date, config: CallConfig) -> Self {
+    /// A call without a policy: it asks for nothing and keeps nothing.
+    pub fn new(now: Instant, agent: Arc<Agent>, today: jiff::civil::Date, config: CallConfig) -> Self {
         Self {
             config,
-            gate: ConsentGate::new(id),
+            keeper: Keeper::new(agent.language(), None),
             brain: Brain::new(agent, today),
             ear: Ear::new(config.turn),
             mouth: Mouth::new(now),
@@ -200,13 +203,16 @@ impl Call {
         }
     }
 
+    /// Tells, asks and keeps what a policy says.
+    pub fn under(mut self, terms: Terms) -> Self {
+        self.brain = self.brain.asking(Arc::clone(&terms.script), &terms.gate.granted());
+        self.keeper = Keeper::new(self.brain.agent().language(), Some(terms));
+        self
+    }
+
     /// A call for which there is no room: the caller is told so, and nothing is asked or heard.
     pub fn turned_away(self) -> Self {
         Self { turned_away: true, ..self }
-    }
-
-    pub fn gate(&self) -> &ConsentGate {
-        &self.gate
     }
 
     pub fn poll(&mut self) -> Option<Effect> {
@@ -223,6 +229,7 @@ impl Call {
             self.draft.as_ref().filter(|d| d.heard.is_none()).map(|d| d.asked + RECOGNITION_PATIENCE),
             self.transfer_since.map(|t| t + TRANSFER_PATIENCE),
             self.over.deadline(),
+            self.keeping_deadline(),
         ];
         if self.ended { None } else { times.into_iter().flatten().min() }
     }
@@ -246,7 +253,7 @@ impl Call {
         self.mouth.at(now);
         match action {
             Action::Started if self.screening() => {}
-            Action::Started => self.open(),
+            Action::Started => self.open(now),
             Action::Beep { hz } => self.beep(hz),
             Action::Frame { at, speech, dbfs, .. } if self.screening() => self.screen_frame(now, at, speech, dbfs),
             Action::Frame { at, speech, dbfs, pitched, sounding } => {
@@ -265,13 +272,14 @@ impl Call {
             Action::Digit(_) if self.turned_away => {}
             Action::Digit(key) => self.digit(now, key),
             Action::Typed(text) => self.typed(now, text),
-            Action::Clicked { grant } => self.clicked(now, grant),
-            Action::Withdrawn => self.withdrawn(now),
+            Action::Clicked { grant, scope } => self.clicked(now, grant, scope),
+            Action::Withdrawn { scope } => self.withdrawn(now, scope),
             Action::Present(presence) => self.present(now, presence),
             Action::Tone => self.tone(now),
             Action::ClauseEnded(clause) => self.mouth.clause_made(clause, &mut self.effects),
             Action::ClauseStarted(clause) => {
                 self.mouth.clause_started(clause);
+                self.clause_sounds(now);
                 self.caption_clause(clause, false);
                 self.clause_started(now, clause);
             }
@@ -301,17 +309,19 @@ impl Call {
         }
         self.check_timers(now);
         self.read_on(now);
+        if !self.ended {
+            self.keep(now);
+        }
     }
 
-    fn open(&mut self) {
+    fn open(&mut self, now: Instant) {
         if self.turned_away {
             let answer = self.brain.turn_away();
             let speech = Speech::new(self.mouth.next_id(), answer.clauses, answer.then).protected_until(u16::MAX);
             return self.mouth.speak(speech, &mut self.effects);
         }
-        let (answer, question) = self.brain.open();
-        self.gate.ask();
-        self.question = usize::from(question);
+        let answer = self.brain.open();
+        self.put(now, answer.put.as_ref());
         let id = self.mouth.next_id();
         // What the law wants heard is heard: that an AI answers, and what is asked.
         let speech = Speech::new(id, answer.clauses, answer.then).protected_until(u16::MAX);
@@ -331,6 +341,7 @@ impl Call {
             return;
         }
         self.fill(now);
+        self.release_key(now);
         if self.transfer_since.is_some_and(|t| now >= t + TRANSFER_PATIENCE) {
             return self.transfer_failed(now);
         }
@@ -351,7 +362,7 @@ impl Call {
         self.drop_draft();
         self.stop_speaking(now);
         self.flush_turn();
-        self.gate.refuse(Refusal::HungUp);
+        self.keep_no_more(now);
         if hang_up {
             self.effects.push_back(Effect::HangUp(cause));
         }

@@ -6,6 +6,7 @@
 mod action;
 pub mod answering;
 mod brain;
+pub mod consent;
 pub mod driver;
 pub mod ear;
 pub mod endpointing;
@@ -13,7 +14,9 @@ mod history;
 mod machine;
 mod media;
 mod mouth;
+mod ogg;
 pub mod page;
+mod recording;
 pub mod registry;
 #[cfg(test)]
 mod script;
@@ -24,6 +27,6 @@ mod waits;
 
 pub use action::{Action, Activity, CallId, Caption, Effect, EndCause, Line, Presence, PromptLine, Sounding, Speaker};
 pub use answering::{AnsweredBy, MachineAction};
-pub use brain::{Answer, Brain, Decision};
+pub use brain::{Answer, Brain, Decision, Put};
 pub use machine::{Call, CallConfig, LlmUse};
 pub use timing::{Judgement, TurnRecord, ms_between};

@@ -2,16 +2,17 @@
 //! over a WebSocket (docs/page-messages.md). It keeps to its bounds whatever a page sends, decides nothing about the
 //! conversation and never waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use ::privacy::Scope;
+use ::privacy::consent::State;
 use media::Digit;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::call::action::Caption;
 use crate::call::{Action, Activity, CallId, EndCause};
-use crate::privacy::ConsentState;
 
 /// A message of a page's may be so long, in bytes.
 pub const MESSAGE_MAX: usize = 4096;
@@ -50,13 +51,20 @@ enum Told<'a> {
         #[serde(rename = "final")]
         last: bool,
     },
-    /// The question whether a transcript may be kept.
+    /// That an AI answers, for whom, what is kept and how a person is reached, for machines to read.
+    Disclosure {
+        #[serde(flatten)]
+        notice: &'a serde_json::Value,
+    },
+    /// The question whether this may be done.
     Consent {
+        scope: &'a Scope,
         text: &'a str,
         policy_version: &'a str,
         policy_url: Option<&'a str>,
     },
     Consented {
+        scope: &'a Scope,
         granted: bool,
     },
     Ended {
@@ -73,7 +81,8 @@ enum Told<'a> {
 enum Said {
     Consent {
         grant: bool,
-        /// Of the question that was read.
+        /// Of the question that was read; none: of the one that was asked last.
+        scope: Option<Scope>,
         policy_version: Option<String>,
     },
     Digit {
@@ -82,7 +91,10 @@ enum Said {
     Text {
         text: String,
     },
-    Withdraw,
+    Withdraw {
+        /// None: everything.
+        scope: Option<Scope>,
+    },
     Bye,
 }
 
@@ -101,10 +113,12 @@ pub struct PageConfig {
     pub agent: String,
     /// BCP 47.
     pub language: String,
-    /// The question for consent, as the agent asks it.
-    pub question: String,
+    /// The questions for consent, as they are asked; none: there is no policy.
+    pub questions: Vec<(Scope, String)>,
     pub policy_version: String,
     pub policy_url: Option<String>,
+    /// The disclosure for machines.
+    pub notice: Option<serde_json::Value>,
     /// The call's secret for its page.
     pub resume: String,
 }
@@ -152,7 +166,7 @@ pub struct Page {
 #[derive(Default)]
 struct Shown {
     activity: Option<Activity>,
-    consent: Option<ConsentState>,
+    consents: BTreeMap<Scope, State>,
 }
 
 impl Page {
@@ -189,14 +203,18 @@ impl Page {
     pub fn hello(&mut self, call: CallId) {
         let PageConfig { agent, language, resume, .. } = &self.config;
         let hello = written(&Told::Hello { call: call.to_string(), agent, language, resume });
+        let disclosure = self.config.notice.as_ref().map(|notice| written(&Told::Disclosure { notice }));
         self.push(hello);
+        disclosure.into_iter().for_each(|disclosure| self.push(disclosure));
     }
 
     /// What of the call's state is news to the page.
-    pub fn update(&mut self, activity: Activity, consent: ConsentState) {
-        if self.told.consent != Some(consent) {
-            self.told.consent = Some(consent);
-            self.tell_consent(consent);
+    pub fn update<'a>(&mut self, activity: Activity, consents: impl Iterator<Item = (&'a Scope, State)>) {
+        for (scope, state) in consents {
+            if self.told.consents.get(scope) != Some(&state) {
+                self.told.consents.insert(scope.clone(), state);
+                self.tell_consent(scope, state);
+            }
         }
         if self.told.activity != Some(activity) {
             self.told.activity = Some(activity);
@@ -204,13 +222,15 @@ impl Page {
         }
     }
 
-    fn tell_consent(&mut self, consent: ConsentState) {
-        let PageConfig { question, policy_version, policy_url, .. } = &self.config;
-        let news = match consent {
-            ConsentState::None => return,
-            ConsentState::Asked => Told::Consent { text: question, policy_version, policy_url: policy_url.as_deref() },
-            ConsentState::Granted(_) => Told::Consented { granted: true },
-            ConsentState::Refused(_) | ConsentState::Withdrawn => Told::Consented { granted: false },
+    fn tell_consent(&mut self, scope: &Scope, state: State) {
+        let PageConfig { questions, policy_version, policy_url, .. } = &self.config;
+        let question = questions.iter().find(|(asked, _)| asked == scope);
+        let news = match (state, question) {
+            (State::None, _) | (State::Asked, None) => return,
+            (State::Asked, Some((_, text))) => {
+                Told::Consent { scope, text, policy_version, policy_url: policy_url.as_deref() }
+            }
+            (state, _) => Told::Consented { scope, granted: matches!(state, State::Granted(_)) },
         };
         let news = written(&news);
         self.push(news);
@@ -289,10 +309,10 @@ impl Page {
             Said::Consent { policy_version: Some(version), .. } if version != self.config.policy_version => {
                 return None;
             }
-            Said::Consent { grant, .. } => Wish::Do(Action::Clicked { grant }),
+            Said::Consent { grant, scope, .. } => Wish::Do(Action::Clicked { grant, scope }),
             Said::Digit { digit } => Wish::Key(Digit::from_char(digit)?),
             Said::Text { text } => Wish::Do(Action::Typed(plain(&text)?)),
-            Said::Withdraw => Wish::Do(Action::Withdrawn),
+            Said::Withdraw { scope } => Wish::Do(Action::Withdrawn { scope }),
             Said::Bye => Wish::Bye,
         })
     }
@@ -351,7 +371,8 @@ mod tests {
     #[allow(clippy::disallowed_methods)]
     fn page() -> (Instant, Page) {
         let now = Instant::now();
-        let config = PageConfig { policy_version: "v1".into(), ..PageConfig::default() };
+        let questions = vec![(Scope::Transcript, "May we?".into()), (Scope::Audio, "This too?".into())];
+        let config = PageConfig { policy_version: "v1".into(), questions, ..PageConfig::default() };
         (now, Page::new(now, config, None))
     }
 
@@ -363,8 +384,10 @@ mod tests {
             Some(Wish::Bye) => "bye".into(),
             Some(Wish::Key(digit)) => format!("key {}", digit.as_char()),
             Some(Wish::Do(Action::Typed(text))) => format!("typed {text}"),
-            Some(Wish::Do(Action::Clicked { grant })) => format!("clicked {grant}"),
-            Some(Wish::Do(Action::Withdrawn)) => "withdrawn".into(),
+            Some(Wish::Do(Action::Clicked { grant, scope: None })) => format!("clicked {grant}"),
+            Some(Wish::Do(Action::Clicked { grant, scope: Some(scope) })) => format!("clicked {scope} {grant}"),
+            Some(Wish::Do(Action::Withdrawn { scope: None })) => "withdrawn".into(),
+            Some(Wish::Do(Action::Withdrawn { scope: Some(scope) })) => format!("withdrawn {scope}"),
             Some(Wish::Do(_)) => "something else".into(),
         };
         assert_eq!(wish, expected, "{message}");
@@ -396,6 +419,9 @@ mod tests {
         check(r#"{"type":"consent","grant":true}"#, "clicked true");
         check(r#"{"type":"consent","grant":false,"policy_version":"v1"}"#, "clicked false");
         check(r#"{"type":"consent","grant":true,"policy_version":"v2"}"#, "nothing");
+        check(r#"{"type":"consent","scope":"audio","grant":true,"policy_version":"v1"}"#, "clicked audio true");
+        check(r#"{"type":"consent","scope":"everything","grant":true}"#, "nothing");
+        check(r#"{"type":"withdraw","scope":"xborder:US"}"#, "withdrawn xborder:US");
         check(r#"{"type":"consent","grant":"yes"}"#, "nothing");
         check(r#"{"type":"consent"}"#, "nothing");
         check(r#"{"type":"digit","digit":"5"}"#, "key 5");
@@ -496,16 +522,19 @@ mod tests {
     #[test]
     fn a_page_is_told_of_a_change_once() {
         let (_, mut page) = page();
-        page.update(Activity::Listening, ConsentState::Asked);
-        page.update(Activity::Listening, ConsentState::Asked);
-        page.update(Activity::Speaking, ConsentState::Refused(crate::privacy::Refusal::Click));
+        let refused = State::Refused(::privacy::consent::Refusal::Click);
+        let text = Scope::Transcript;
+        page.update(Activity::Listening, [(&text, State::Asked), (&Scope::Audio, State::None)].into_iter());
+        page.update(Activity::Listening, [(&text, State::Asked), (&Scope::Audio, State::None)].into_iter());
+        page.update(Activity::Speaking, [(&text, refused), (&Scope::Audio, State::Asked)].into_iter());
         let told: Vec<&str> = page.waiting.iter().map(String::as_str).collect();
         assert_eq!(
             told,
             [
-                r#"{"type":"consent","text":"","policy_version":"v1","policy_url":null}"#,
+                r#"{"type":"consent","scope":"transcript","text":"May we?","policy_version":"v1","policy_url":null}"#,
                 r#"{"type":"state","state":"listening"}"#,
-                r#"{"type":"consented","granted":false}"#,
+                r#"{"type":"consented","scope":"transcript","granted":false}"#,
+                r#"{"type":"consent","scope":"audio","text":"This too?","policy_version":"v1","policy_url":null}"#,
                 r#"{"type":"state","state":"speaking"}"#,
             ]
         );

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ::privacy::consent::State;
+
 use crate::call::{AnsweredBy, CallId, EndCause, TurnRecord};
 use crate::clock;
 use crate::dialogue::Done;
-use crate::privacy::ConsentState;
 use crate::store::{CallRecord, LineInfo, MediaRecord};
 
 /// Turns that a record keeps at most; a longer call keeps its last ones.
@@ -57,13 +58,15 @@ impl Registry {
 pub struct Summary {
     pub id: CallId,
     record: CallRecord,
+    /// Forms completed so far, also those that the record has no room for.
+    outcomes: usize,
 }
 
 impl Summary {
     /// Of a call whose other side has answered, or was.
     pub fn new(id: CallId, agent: &str, codec: &str, line: &LineInfo) -> Self {
         let record = CallRecord { codec: codec.into(), state: "active".into(), ..CallRecord::new(id, agent, line) };
-        Self { id, record }
+        Self { id, record, outcomes: 0 }
     }
 
     /// How its media is protected: `none`, `sdes` or `dtls`.
@@ -98,12 +101,20 @@ impl Summary {
         self.record.answered_by = Some(by);
     }
 
-    pub fn outcome(&mut self, done: Done) {
+    /// Which of the call's outcomes it is, from 0.
+    pub fn outcome(&mut self, done: Done) -> usize {
+        let number = self.outcomes;
+        self.outcomes += 1;
         let (form, kind) = (done.form.clone(), done.kind.word());
         metrics::counter!("dauys_outcomes_total", "form" => form, "kind" => kind).increment(1);
         if self.record.outcomes.len() < OUTCOMES_MAX {
             self.record.outcomes.push(done);
         }
+        number
+    }
+
+    pub fn agent(&self) -> &str {
+        &self.record.agent
     }
 
     pub fn media(&mut self, media: MediaRecord) {
@@ -115,7 +126,7 @@ impl Summary {
         self.record.codec = codec.into();
     }
 
-    pub fn consent(&mut self, state: ConsentState) {
+    pub fn consent(&mut self, state: State) {
         self.record.consent = state.to_string();
     }
 

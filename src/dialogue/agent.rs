@@ -23,9 +23,7 @@ pub struct Agent {
     pub(crate) language: Language,
     pub(crate) voice: String,
     pub(crate) greeting: Template,
-    pub(crate) consent_question: Template,
-    pub(crate) consent_granted: Template,
-    pub(crate) consent_refused: Template,
+    pub(crate) ready: Template,
     pub(crate) hours: Option<Hours>,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) facts: Vec<Fact>,
@@ -212,18 +210,18 @@ impl Agent {
         texts(&self.greeting)
     }
 
-    /// Asks whether a transcript may be kept, in clauses; answer with
-    /// [`consent_answer`](super::consent::consent_answer).
-    pub fn consent_question(&self) -> Vec<String> {
-        texts(&self.consent_question)
+    /// Said once all is told and asked, in clauses: "How can I help you?"
+    pub fn ready(&self) -> Vec<String> {
+        texts(&self.ready)
     }
 
-    pub fn consent_granted(&self) -> Vec<String> {
-        texts(&self.consent_granted)
+    /// Said before a caller is put through to a person, in clauses.
+    pub fn human(&self) -> Vec<String> {
+        texts(&self.lines.human)
     }
 
-    pub fn consent_refused(&self) -> Vec<String> {
-        texts(&self.consent_refused)
+    pub fn goodbye(&self) -> Vec<String> {
+        texts(&self.lines.bye)
     }
 
     /// What is said while something takes long, in clauses; `nth` counts from 0 within one turn.
@@ -314,9 +312,7 @@ impl Agent {
         let lines = &self.lines;
         let mut all = vec![
             &self.greeting,
-            &self.consent_question,
-            &self.consent_granted,
-            &self.consent_refused,
+            &self.ready,
             &lines.human,
             &lines.offer,
             &lines.transfer_failed,

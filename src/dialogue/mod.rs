@@ -145,6 +145,12 @@ pub struct Details {
     pub phone: Option<String>,
 }
 
+/// A sentence or several in the pieces in which it is spoken.
+pub fn clauses(text: &str) -> Vec<String> {
+    let said = |template: template::Template| template.plain().into_iter().map(|said| said.text).collect();
+    template::Template::parse(text).map(said).unwrap_or_else(|_| vec![text.to_owned()])
+}
+
 impl Reply {
     fn new(intent: &str) -> Reply {
         Reply { intent: intent.to_owned(), covered: true, ..Reply::default() }

@@ -98,6 +98,13 @@ impl Dialogue {
         reply
     }
 
+    /// Puts again what was asked last, where something else came in between.
+    pub fn ask_again(&self) -> Reply {
+        let mut reply = Reply::new("withdraw").say(self.open_question());
+        reply.expects = self.expects();
+        reply
+    }
+
     /// What an answer now would be taken for.
     pub fn expects(&self) -> Expects {
         match (self.pending, &self.filling) {

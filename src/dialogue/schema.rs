@@ -16,8 +16,7 @@ pub(crate) struct File {
     pub name: Text,
     pub language: Text,
     pub voice: Text,
-    pub greeting: Say,
-    pub consent: Consent,
+    pub greeting: Greeting,
     pub hours: Option<Spanned<Hours>>,
     #[serde(default)]
     pub kinds: BTreeMap<String, BTreeMap<String, Texts>>,
@@ -66,10 +65,11 @@ pub(crate) struct AskSay {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Consent {
-    pub ask: Text,
-    pub granted: Text,
-    pub refused: Text,
+pub(crate) struct Greeting {
+    /// Where there is a policy, its disclosure is said instead.
+    pub say: Text,
+    /// Said once all is told and asked: "How can I help you?"
+    pub ready: Text,
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ async fn start(name: &str, calls: &str) -> (Running, PathBuf) {
     let data = std::env::temp_dir().join(format!("dauys-gateway-{name}-{}", std::process::id()));
     let text = format!(
         "[sip]\nbind = \"127.0.0.1:0\"\n[http]\nbind = \"127.0.0.1:0\"\n[store]\ndir = {data:?}\n\
-         [calls]\nmax = 2\n{calls}\n[[agent]]\nfile = \"agents/front-desk.toml\"\n"
+         [calls]\nmax = 2\n{calls}\n[policy]\nfile = \"policy/default.toml\"\n[[agent]]\nfile = \"agents/front-desk.toml\"\n"
     );
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/test.toml");
     let config = Config::parse(&path, &text, std::iter::empty()).unwrap();

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::{Gateway, LoadedAgent, StartError};
 use crate::call::page::PageConfig;
 use crate::config::{self, Config, Password};
@@ -19,15 +17,6 @@ pub struct WebSide {
     pub ice_servers: IceServers,
     pub seats: Seats,
     pub sessions: Arc<Sessions>,
-}
-
-/// What a consent refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// The question, as it is asked.
-    pub text: String,
-    pub version: String,
-    pub url: Option<String>,
 }
 
 impl WebSide {
@@ -49,26 +38,28 @@ impl WebSide {
 }
 
 impl Gateway {
-    /// What callers of this agent are asked to agree to. Unless the configuration names a version, other words of the
-    /// question are another one.
-    pub fn policy(&self, agent: &LoadedAgent) -> Policy {
-        let web = self.config.web.as_ref();
-        let text = agent.agent.consent_question().join(" ");
-        let digest = || Sha256::digest(text.as_bytes()).iter().take(6).map(|b| format!("{b:02x}")).collect();
-        let version = web.and_then(|w| w.policy_version.clone()).unwrap_or_else(digest);
-        Policy { version, url: web.and_then(|w| w.policy_url.clone()), text }
-    }
-
     /// What a page is told of a call with this agent; it comes back to it with this secret.
     pub fn page(&self, agent: &LoadedAgent, secret: String) -> PageConfig {
-        let Policy { text, version, url } = self.policy(agent);
-        PageConfig {
+        let config = PageConfig {
             agent: agent.name.clone(),
             language: agent.agent.language().to_owned(),
-            question: text,
-            policy_version: version,
-            policy_url: url,
             resume: secret,
+            ..PageConfig::default()
+        };
+        let Some(script) = &agent.script else { return config };
+        let policy = script.policy();
+        PageConfig {
+            questions: script.questions.iter().map(|q| (q.scope.clone(), q.text.clone())).collect(),
+            policy_version: policy.version.to_string(),
+            policy_url: Some(policy.url.clone()),
+            notice: policy.notice(script.language()).and_then(|notice| serde_json::to_value(notice).ok()),
+            ..config
         }
+    }
+
+    /// The disclosure for machines, as a SIP header: that an AI answers and, with a policy, by which.
+    pub fn disclosure(&self, agent: &LoadedAgent) -> String {
+        let notice = agent.script.as_ref().and_then(|script| script.policy().notice(script.language()));
+        notice.map_or_else(|| "ai".into(), |notice| notice.header())
     }
 }

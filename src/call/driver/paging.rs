@@ -62,7 +62,7 @@ impl Driver {
                 },
                 Some(Wish::Bye) => {
                     self.apply(now, Action::HungUp(EndCause::CallerHungUp));
-                    return self.hang_up(EndCause::CallerHungUp);
+                    return self.hang_up(now, EndCause::CallerHungUp);
                 }
                 None => {}
             }
@@ -89,7 +89,7 @@ impl Driver {
     pub(super) fn tell_page(&mut self) {
         let Some(page) = &mut self.page else { return };
         if !self.ended {
-            page.update(self.call.activity(), self.call.gate().state());
+            page.update(self.call.activity(), self.call.consents());
         }
         let media = &mut self.media;
         page.flush(|message| media.as_mut().is_some_and(|media| media.send_data(message)));

@@ -3,15 +3,15 @@
 
 use std::time::Instant;
 
-use media::MediaTime;
 use media::playout::{PLAYOUT_FRAMES, Playout};
+use media::{Frame, MediaTime};
 use models::{ClauseId, Spoken};
 use tracing::warn;
 
 use super::{AtPlayout, Driver, PLAYOUT_AHEAD, Wire};
 use crate::call::media::Media;
 use crate::call::page::Page;
-use crate::call::{Action, Sounding};
+use crate::call::{Action, Sounding, Speaker};
 
 impl Driver {
     pub(super) fn sounding_now(&mut self) -> Option<Sounding> {
@@ -42,6 +42,7 @@ impl Driver {
         match &mut self.media {
             Some(media) => {
                 media.say(now, frame.as_ref(), wire);
+                self.record_sound(now, Speaker::Agent, frame.as_ref().map(Frame::samples));
                 self.played(now);
             }
             None if there => self.read_out(now),

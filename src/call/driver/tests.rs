@@ -10,10 +10,15 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::call::page::{self, LinkEnd, PageConfig};
 use crate::call::script::{Scripted, follow};
-use crate::call::{CallConfig, LlmUse};
+use crate::call::{CallConfig, Line, LlmUse, Speaker};
 use crate::config::Turn;
 use crate::dialogue::Agent;
-use crate::privacy::Permit;
+use ::privacy::Scopes;
+use ::privacy::consent::Permit;
+use ::privacy::seal::Plain;
+
+use crate::call::consent::Terms;
+use crate::call::consent::tests::{script, terms};
 use crate::store::{CallRecord, Full, LineInfo};
 
 const AGENT: &str = include_str!("../../../configs/agents/front-desk.toml");
@@ -22,24 +27,43 @@ const CALLER: ([u8; 4], u16) = ([192, 0, 2, 1], 4000);
 
 /// What was kept, and the last record.
 #[derive(Default)]
-struct Kept(Mutex<(Vec<String>, Option<CallRecord>)>);
+struct Kept {
+    rows: Mutex<(Vec<String>, Option<CallRecord>)>,
+    /// It has no room for consents.
+    full: AtomicBool,
+}
 
 impl TranscriptStore for Kept {
+    fn event(&self, event: ConsentEvent) -> Result<(), Full> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(Full);
+        }
+        self.rows.lock().expect("whole").0.push(format!("event {} {}", event.seq, event.state));
+        Ok(())
+    }
+
     fn append(&self, _: &Permit<'_>, line: Line) -> Result<(), Full> {
-        self.0.lock().expect("whole").0.push(format!("kept {}: {}", line.speaker.word(), line.text));
+        self.rows.lock().expect("whole").0.push(format!("kept {}: {}", line.speaker.word(), line.text));
         Ok(())
     }
 
-    fn append_gap(&self, _: &Permit<'_>, _: u32, _: u32) -> Result<(), Full> {
+    fn append_gap(&self, _: &Permit<'_>, _: u32, lost: u32) -> Result<(), Full> {
+        self.rows.lock().expect("whole").0.push(format!("gap of {lost}"));
         Ok(())
     }
 
-    fn purge(&self, _: CallId) {
-        self.0.lock().expect("whole").0.push("purged".into());
+    fn audio(&self, _: &Permit<'_>, leg: Speaker, seq: u64, duration_ms: u32, opus: Plain) -> Result<(), Full> {
+        let stretch = format!("sound {} {seq}: {duration_ms} ms, {}", leg.word(), opus.as_bytes().starts_with(b"OggS"));
+        self.rows.lock().expect("whole").0.push(stretch);
+        Ok(())
+    }
+
+    fn purge(&self, _: CallId, _: &Scopes) {
+        self.rows.lock().expect("whole").0.push("purged".into());
     }
 
     fn record(&self, record: CallRecord) -> Result<(), Full> {
-        self.0.lock().expect("whole").1 = Some(record);
+        self.rows.lock().expect("whole").1 = Some(record);
         Ok(())
     }
 }
@@ -71,8 +95,12 @@ struct Stage {
 }
 
 impl Stage {
-    #[allow(clippy::disallowed_methods)]
     fn new(leg: Option<LegConfig>) -> Self {
+        Self::under(leg, terms(script()))
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn under(leg: Option<LegConfig>, terms: Terms) -> Self {
         let now = Instant::now();
         let agent = Arc::new(Agent::parse(AGENT).expect("the demo agent"));
         let config = CallConfig {
@@ -83,7 +111,7 @@ impl Stage {
             warm: false,
             answering: None,
         };
-        let call = Call::new(now, CallId(1), agent, jiff::civil::date(2026, 11, 23), config);
+        let call = Call::new(now, agent, jiff::civil::date(2026, 11, 23), config).under(terms);
         let wake: models::Wake = Arc::new(|| {});
         let script = fake::Script::new();
         let lines = Lines {
@@ -100,6 +128,7 @@ impl Stage {
             strain: SharedStrain::default(),
             think: None,
             warm: None,
+            egress: None,
             signal: Box::new(move |signal| signalled.store(matches!(signal, Signal::HangUp), Ordering::Relaxed)),
             place: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place"),
         };
@@ -107,7 +136,8 @@ impl Stage {
         let page = PageConfig {
             agent: "front-desk".into(),
             language: "en".into(),
-            question: "May we?".into(),
+            questions: vec![(Scope::Transcript, "May we?".into())],
+            notice: Some(json!({ "ai": true })),
             policy_version: "v1".into(),
             policy_url: Some("/privacy".into()),
             resume: "s3cret".into(),
@@ -140,7 +170,7 @@ impl Stage {
         while let Some(message) = self.end.as_mut().and_then(|end| end.from_call.try_recv().ok()) {
             self.log.push(shown(&message));
         }
-        self.log.splice(captioned..captioned, self.store.0.lock().expect("whole").0.drain(..));
+        self.log.splice(captioned..captioned, self.store.rows.lock().expect("whole").0.drain(..));
     }
 
     fn step(&mut self, step: &str) {
@@ -164,6 +194,7 @@ impl Stage {
                 self.tick();
             }
             "nonsense" => (0..rest.parse().expect("a number")).for_each(|_| self.step("say {}")),
+            "full" | "room" => self.store.full.store(word == "full", Ordering::Relaxed),
             "close" => self.end = None,
             "silent" => self.talks = false,
             "talks" => self.talks = true,
@@ -209,8 +240,12 @@ fn shown(message: &str) -> String {
             format!("caption {}{open} {} {}", message["id"], text("who"), text("text"))
         }
         "hello" => format!("hello {} {} {} {}", text("call"), text("agent"), text("language"), text("resume")),
-        "consent" => format!("consent {} {} {}", text("text"), text("policy_version"), text("policy_url")),
-        "consented" => format!("consented {}", message["granted"]),
+        "disclosure" => format!("disclosure {}", message["ai"]),
+        "consent" => {
+            let [scope, asked, version, url] = ["scope", "text", "policy_version", "policy_url"].map(text);
+            format!("consent {scope} {asked} {version} {url}")
+        }
+        "consented" => format!("consented {} {}", text("scope"), message["granted"]),
         "ended" => format!("ended {}", text("cause")),
         _ => message.to_string(),
     }
@@ -245,7 +280,8 @@ fn a_conversation_in_writing() {
     let stage = by_text(
         "> run 60
            hello 0000000000000001 front-desk en s3cret
-           consent May we? v1 /privacy
+           disclosure true
+           consent transcript May we? v1 /privacy
            caption 1~ agent Hello, this is Bright Smile Dental.
            caption 1 agent Hello, this is Bright Smile Dental.
            caption 4 agent May I keep
@@ -253,7 +289,7 @@ fn a_conversation_in_writing() {
            ! kept
            > say yes
            kept agent: Thank you.
-           consented true
+           consented transcript true
            caption 6 agent Thank you.
            > say What time do you open on Saturday?
            kept caller: What time do you open on Saturday?
@@ -264,7 +300,7 @@ fn a_conversation_in_writing() {
            ended caller_hung_up",
     );
     assert!(stage.driver.ended() && stage.hung_up.load(Ordering::Relaxed));
-    let record = stage.store.0.lock().expect("whole").1.clone().expect("a record");
+    let record = stage.store.rows.lock().expect("whole").1.clone().expect("a record");
     assert_eq!((record.consent.as_str(), record.codec.as_str()), ("granted by click", "text"));
     assert_eq!(record.turns.len(), 2);
     assert_eq!(stage.wire.0.get(), 0, "nothing is sent by the wire");
@@ -272,20 +308,20 @@ fn a_conversation_in_writing() {
 
 #[test]
 fn a_no_keeps_nothing_and_a_withdrawal_purges() {
-    by_text("> run 60\n> say no\nconsented false\n> say When are you open?\ncaption\n! kept");
+    by_text("> run 60\n> say no\nconsented transcript false\n> say When are you open?\ncaption\n! kept");
     by_text(
-        "> run 60\n> say yes\nconsented true\n> say withdraw\npurged\nconsented false\n> say When are you open?\n! kept",
+        "> run 60\n> say yes\nconsented transcript true\n> say withdraw\npurged\nconsented transcript false\n> say When are you open?\n! kept",
     );
     // Agreement to another question than the one that was asked.
     let old = r#"say {"type":"consent","grant":true,"policy_version":"v0"}"#;
     let new = r#"say {"type":"consent","grant":true,"policy_version":"v1"}"#;
-    by_text(&format!("> run 60\n> {old}\n! consented\n> {new}\nconsented true"));
+    by_text(&format!("> run 60\n> {old}\n! consented\n> {new}\nconsented transcript true"));
 }
 
 #[test]
 fn keys_work_without_a_voice() {
     by_text(
-        "> run 60\n> say {\"type\":\"digit\",\"digit\":\"2\"}\nconsented false\n> say {\"type\":\"digit\",\"digit\":\"x\"}\n! caption",
+        "> run 60\n> say {\"type\":\"digit\",\"digit\":\"2\"}\nconsented transcript false\n> say {\"type\":\"digit\",\"digit\":\"x\"}\n! caption",
     );
 }
 
@@ -311,14 +347,14 @@ fn a_page_that_comes_back_finds_the_conversation_as_it_was() {
          > say yes
          > say What time do you open on Saturday?
          > close
-         > run 15000
+         > run 31000
          > text
          > run 40
          another road
          hello
          caption 8 caller What time do you open on Saturday?
          caption 9 agent On Saturday
-         consented true
+         consented transcript true
          state listening
          > say And on Sunday?
          kept caller: And on Sunday?
@@ -343,7 +379,7 @@ fn voice_and_writing_are_one_conversation() {
          > run 40
          hello
          caption 9 agent Yes, there
-         consented true
+         consented transcript true
          > say What about Sunday?
          kept caller
          caption 12 agent On Sunday",
@@ -351,7 +387,7 @@ fn voice_and_writing_are_one_conversation() {
     assert!(stage.wire.0.get() > 5, "its voice was sent");
     // The greeting is being said; its clause is read from the beginning.
     by_voice(
-        "> run 1000\n> text\n> run 60\nanother road\nhello\ncaption 1~ agent Hello\nconsent May we?\ncaption 1 agent Hello\ncaption 4 agent May I keep",
+        "> run 1000\n> text\n> run 60\nanother road\nhello\ncaption 1~ agent Hello\nconsent transcript May we?\ncaption 1 agent Hello\ncaption 4 agent May I keep",
     );
 }
 
@@ -373,4 +409,42 @@ fn a_voice_that_was_lost_for_a_moment_is_given_the_clause_again() {
 fn a_call_that_ends_tells_its_page() {
     by_text("> run 60\n> say no\n> say goodbye\ncaption\nended completed");
     by_text("> run 60\n> hangup\n> run 20\nended lost");
+}
+
+#[test]
+fn a_consent_that_is_not_on_record_is_none() {
+    by_text(
+        "> full
+         > run 60
+         > say yes
+         consented transcript true
+         > say Is there parking near the clinic?
+         ! kept
+         ! event
+         > room
+         > run 40
+         event 1 granted
+         ! kept
+         > say Where are you?
+         gap of
+         kept caller: Where are you?",
+    );
+}
+
+#[test]
+fn sound_is_kept_of_both_legs_where_that_was_granted_and_of_none_else() {
+    let leg = || Some(LegConfig::new(CALLER.into()));
+    let mut agreed = terms(script());
+    let at = agreed.at;
+    agreed.gate.ask(at, &Scope::Audio, ::privacy::policy::TextHash::of("May we?"));
+    agreed.gate.grant(at, &Scope::Audio, ::privacy::consent::Grant::Click);
+    check(
+        Stage::under(leg(), agreed),
+        "> run 60000
+         sound caller 0: 5000 ms, true
+         sound agent 0: 5000 ms, true
+         sound caller 1: 5000 ms, true
+         sound agent 1: 5000 ms, true",
+    );
+    check(Stage::new(leg()), "> run 60000\n! sound");
 }

@@ -1,6 +1,7 @@
 //! When the call wants what it asks of the engines, and how late its turns are, on virtual time.
 
 use super::*;
+use crate::call::consent::tests::{script, terms};
 
 const AGENT: &str = include_str!("../../../configs/agents/front-desk.toml");
 const TICK: Duration = Duration::from_millis(20);
@@ -29,7 +30,8 @@ impl Stage {
             answering: None,
         };
         let agent = Arc::new(Agent::parse(AGENT).expect("the demo agent"));
-        let call = Call::new(began, CallId(1), agent, jiff::civil::date(2026, 11, 23), config);
+        let call = Call::new(began, agent, jiff::civil::date(2026, 11, 23), config);
+        let call = call.under(terms(script()));
         Self { call, began, now: began, asked: vec![], said: vec![], late_ms: None }
     }
 
@@ -225,8 +227,7 @@ fn who_is_turned_away_is_told_so_and_nothing_else_happens() {
     let mut stage = Stage::new();
     let agent = Arc::new(Agent::parse(AGENT).expect("the demo agent"));
     let busy = agent.busy();
-    stage.call =
-        Call::new(stage.began, CallId(1), agent, jiff::civil::date(2026, 11, 23), stage.call.config).turned_away();
+    stage.call = Call::new(stage.began, agent, jiff::civil::date(2026, 11, 23), stage.call.config).turned_away();
     let mut said = vec![];
     let mut ended = None;
     stage.call.apply(stage.now, Action::Started);

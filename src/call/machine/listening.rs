@@ -13,6 +13,7 @@ impl Call {
         self.over.frame(speech, dbfs);
         match event {
             Some(EarEvent::Started) => {
+                self.voice_began(now);
                 self.trouble.quiet_before = self.quiet_since.take();
                 self.warm();
                 self.barged_in = self.mouth.sounding();
@@ -43,7 +44,7 @@ impl Call {
         let heard = self.mouth.stop(&mut self.effects);
         self.caption_cut(heard.as_deref());
         if let Some(heard) = heard {
-            self.remember(now, Speaker::Agent, &heard);
+            self.remember(now, now, Speaker::Agent, &heard);
         }
         self.after = None;
         self.forget_over();
@@ -90,6 +91,7 @@ impl Call {
 
     /// The utterance was noise, or came where it may not: as if it had not been.
     pub(super) fn dismiss(&mut self, now: Instant) {
+        self.voice_was_nothing(now);
         self.drop_draft();
         self.ear.reset();
         self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
@@ -120,7 +122,7 @@ impl Call {
         match self.config.llm {
             LlmUse::Off => false,
             LlmUse::Local => true,
-            LlmUse::Remote => self.gate.permit(Scope::Transcript).is_some(),
+            LlmUse::Declared => self.keeper.hearer_may_hear(),
         }
     }
 
@@ -140,6 +142,7 @@ impl Call {
         if self.heard_the_same(&text) {
             return;
         }
+        self.words_so_far(now, &text);
         let mut brain = self.brain.clone();
         let answer = brain.hear(Input::Speech(&text));
         if !self.over.is_held() && self.is_false_alarm(&text, &answer) {
@@ -175,11 +178,12 @@ impl Call {
         }
     }
 
-    /// A promise to put the caller through is not lost to a "thank you" over it.
+    /// A promise to put the caller through is not lost to a "thank you" over it, nor a question to an early answer.
     pub(super) fn speech_of(&mut self, answer: &Answer) -> Speech {
         let speech = Speech::new(self.mouth.next_id(), answer.clauses.clone(), answer.then.clone());
         let promised = matches!(answer.then, Then::Transfer(_));
-        if promised { speech.protected_until(u16::MAX) } else { speech }
+        let asks = answer.put.as_ref().is_some_and(|put| put.clause > 0);
+        if promised || asks { speech.protected_until(u16::MAX) } else { speech }
     }
 
     pub(super) fn not_heard(&mut self, now: Instant, job: Job) {

@@ -122,7 +122,7 @@ impl Call {
                 self.drop_draft();
                 self.ear.reset();
                 self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
-                self.open();
+                self.open(now);
             }
         }
     }

@@ -33,10 +33,10 @@ impl Call {
         {
             let fill_at = self.fill_at(now);
             self.pending.iter_mut().for_each(|pending| pending.fill_at = fill_at);
-            return self.begin_speech(answer, speech);
+            return self.begin_speech(now, answer, speech);
         }
         match mouthed {
-            Mouthed::Line(text) => self.remember(now, Speaker::Agent, &text),
+            Mouthed::Line(text) => self.remember(now, now, Speaker::Agent, &text),
             Mouthed::Done(Then::Listen) => {
                 self.flush_turn();
                 self.fall_quiet(now);
@@ -87,11 +87,5 @@ impl Call {
         if let Some(mouthed) = self.mouth.grow(utterance, None, &mut self.effects) {
             self.mouthed(now, mouthed);
         }
-    }
-
-    pub(super) fn remember(&mut self, at: Instant, speaker: Speaker, text: &str) {
-        self.history.push(speaker, text);
-        let line = Line { at_ms: ms_between(self.began, at), speaker, text: text.to_owned() };
-        self.effects.push_back(Effect::Remember(line));
     }
 }

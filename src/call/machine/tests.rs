@@ -5,11 +5,16 @@ mod interrupting;
 use std::collections::{HashMap, VecDeque};
 
 use super::*;
+use ::privacy::Scope;
+use ::privacy::consent::{State, Which};
+
 use crate::call::action::Presence;
+use crate::call::consent::tests::{asking_also, script, terms};
+use crate::call::consent::{Hearer, Script};
 use crate::call::script::{Scripted, follow};
-use crate::privacy::Scope;
 
 mod answering;
+mod consent;
 mod filling;
 mod page;
 mod trouble;
@@ -50,6 +55,10 @@ struct Stage {
     read_ahead: Vec<crate::call::PromptLine>,
     /// The caller reads and writes.
     text: bool,
+    /// Consent on record.
+    events: Vec<::privacy::EventId>,
+    /// What the model was told last.
+    prompt: String,
 }
 
 impl Stage {
@@ -64,13 +73,27 @@ impl Stage {
         })
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn with(config: CallConfig) -> Self {
+        let model = Hearer {
+            name: "model".into(),
+            needs: [Scope::Transcript].into(),
+            scope: Scope::ThirdParty("model".into()),
+        };
+        Self::under(config, Some(script()), Some(model))
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn under(config: CallConfig, script: Option<Script>, hearer: Option<Hearer>) -> Self {
         let began = Instant::now();
         let agent = Arc::new(Agent::parse(AGENT).expect("the demo agent"));
         let monday = jiff::civil::date(2026, 11, 23);
+        let call = Call::new(began, agent, monday, config);
+        let call = match script {
+            Some(script) => call.under(Terms { hearer, ..terms(script) }),
+            None => call,
+        };
         Self {
-            call: Call::new(began, CallId(1), agent, monday, config),
+            call,
             began,
             now: began,
             at_ms: 0,
@@ -93,6 +116,8 @@ impl Stage {
             thinking: 0,
             read_ahead: vec![],
             text: false,
+            events: vec![],
+            prompt: String::new(),
         }
     }
 
@@ -149,6 +174,7 @@ impl Stage {
             Effect::Duck(on) => self.log.push(if on { "agent quieter".into() } else { "agent louder".into() }),
             Effect::Think { utterance, prompt } => {
                 self.thinking = utterance;
+                self.prompt = prompt.iter().skip(1).map(|line| line.text.as_str()).collect::<Vec<_>>().join("|");
                 if !self.read_ahead.is_empty() && prompt.starts_with(&self.read_ahead) {
                     self.log.push("goes on from what was read".into());
                 }
@@ -160,13 +186,25 @@ impl Stage {
             }
             Effect::StopThinking => self.log.push("thinks no more".into()),
             Effect::AnsweredBy(by) => self.log.push(format!("answered by {}", by.word())),
-            Effect::Outcome(done) => self.log.push(format!("outcome: {} {}", done.form, done.kind.word())),
-            Effect::Remember(line) => {
-                let kept = self.call.gate().permit(Scope::Transcript).is_some();
-                let kept = if kept { "kept" } else { "not kept" };
-                self.log.push(format!("{kept} {}: {}", line.speaker.word(), line.text));
+            Effect::Outcome(outcome) => {
+                let done = outcome.done();
+                self.log.push(format!("outcome: {} {}", done.form, done.kind.word()));
             }
-            Effect::Purge => self.log.push("purged".into()),
+            Effect::Remember(line) => {
+                let permit = self.call.gate().and_then(|gate| gate.permit(&Scope::Transcript));
+                let event = permit.expect("a permit").event();
+                assert!(self.events.contains(&event), "the consent is on record before the line");
+                self.log.push(format!("kept {}: {}", line.speaker.word(), line.text));
+            }
+            Effect::Consent(event) => {
+                self.events.push(event.id);
+                let scopes = match &event.scopes {
+                    Which::All => "all".to_owned(),
+                    Which::Only(scopes) => scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(","),
+                };
+                self.log.push(format!("event {} {scopes}: {}", event.seq, event.state));
+            }
+            Effect::Purge(_) => self.log.push("purged".into()),
             Effect::TurnDone(t) => {
                 let late = if t.filler { " after a filler" } else { "" };
                 self.log.push(format!("turn {} {} committed +{}{late}", t.turn, t.judgement.word(), t.committed_ms));
@@ -280,8 +318,12 @@ impl Stage {
                 self.run(1000, 0.02, false);
             }
             "type" => self.apply(Action::Typed(rest.to_owned())),
-            "click" => self.apply(Action::Clicked { grant: rest == "yes" }),
-            "withdraw" => self.apply(Action::Withdrawn),
+            "click" => {
+                let (answer, scope) =
+                    rest.split_once(' ').map_or((rest, None), |(answer, scope)| (answer, scope.parse().ok()));
+                self.apply(Action::Clicked { grant: answer == "yes", scope });
+            }
+            "withdraw" => self.apply(Action::Withdrawn { scope: rest.parse().ok() }),
             "by-text" | "by-voice" => {
                 self.text = word == "by-text";
                 self.apply(Action::Present(if self.text { Presence::Text } else { Presence::Voice }));
@@ -392,7 +434,7 @@ fn a_question_after_consent_is_answered_and_kept() {
     check(
         "> start
          > listen
-         not kept agent:
+         ! kept agent:
          > speak Yes.
          agent: Thank you.
          turn 1 finished committed +180
@@ -408,28 +450,10 @@ fn a_question_after_consent_is_answered_and_kept() {
 }
 
 #[test]
-fn refusal_silence_and_hanging_up_keep_nothing() {
-    check(
-        "> start
-         > listen
-         > speak No, thank you.
-         > listen
-         ! kept caller
-         > speak What time do you open on Saturday?
-         not kept caller
-         nine",
-    );
-    check(
-        "> start\n> listen\n> wait 8000\nturn 1 silence\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller",
-    );
-    check("> start\n> bye\n> speak Yes.\n! kept");
-}
-
-#[test]
 fn keys_answer_the_question_but_not_before_it_was_heard() {
     check("> start\n> listen\n> key 1\n> listen\nturn 1 key\nkept agent");
-    check("> start\n> listen\n> key 2\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller");
-    check("> start\n> wait 400\n> key 1\n! turn\n> listen\nnot kept agent");
+    check("> start\n> listen\n> key 2\n> listen\n! kept agent\n> speak When are you open?\n! kept caller");
+    check("> start\n> wait 400\n> key 1\n! turn\n> listen\n! kept agent");
     let answered = "> start\n> listen\n> key 2\n> listen\n";
     check(&format!("{answered}> tone 80\n! turn"));
     // Somebody speaks while a key is pressed.
@@ -439,7 +463,7 @@ fn keys_answer_the_question_but_not_before_it_was_heard() {
 #[test]
 fn a_yes_that_began_before_the_question_grants_nothing() {
     // The greeting takes seven seconds; the caller says "Yes." across its end.
-    check("> start\n> wait 6600\n> speak 800 Yes.\n! turn\n> listen\nnot kept agent");
+    check("> start\n> wait 6600\n> speak 800 Yes.\n! turn\n> listen\n! kept agent");
     // Over the end of the question it counts, once the question was heard.
     check("> start\n> wait 9000\n> speak 600 Yes.\n! turn\n> wait 2500\nturn 1\n> listen\nkept agent");
 }
@@ -467,42 +491,6 @@ fn a_thank_you_over_the_promise_does_not_lose_the_transfer() {
          > speak 700 Thank you.
          > listen
          transfers to sip:",
-    );
-}
-
-#[test]
-fn an_unclear_answer_is_asked_again_once_and_then_refused() {
-    check(
-        "> start
-         > listen
-         > speak Blue elephants sing.
-         agent:
-         > listen
-         > speak Blue elephants sing.
-         > listen
-         > speak When are you open?
-         not kept caller",
-    );
-}
-
-#[test]
-fn a_caller_who_goes_straight_to_business_has_not_agreed() {
-    check("> start\n> listen\n> speak What time do you open on Saturday?\nnot kept caller\nnine");
-}
-
-#[test]
-fn withdrawal_purges_and_keeps_no_more() {
-    check(
-        "> start
-         > listen
-         > key 1
-         > listen
-         > speak Please delete my recording.
-         purged
-         ! kept caller
-         > listen
-         > speak When are you open?
-         not kept caller",
     );
 }
 
@@ -589,7 +577,7 @@ fn the_model_is_asked_only_for_what_the_flows_do_not_cover() {
     check_with(&format!("{opening}{outside}\nagent:\n! asks the model"), LlmUse::Off);
     // What leaves the machine needs a yes; what stays does not.
     let refused = opening.replace("key 1", "key 2");
-    check_with(&format!("{opening}{outside}\nasks the model"), LlmUse::Remote);
-    check_with(&format!("{refused}{outside}\nagent:\n! asks the model"), LlmUse::Remote);
+    check_with(&format!("{opening}{outside}\nasks the model"), LlmUse::Declared);
+    check_with(&format!("{refused}{outside}\nagent:\n! asks the model"), LlmUse::Declared);
     check_with(&format!("{refused}{outside}\nasks the model"), LlmUse::Local);
 }

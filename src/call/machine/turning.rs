@@ -128,9 +128,10 @@ impl Call {
         record: TurnRecord,
     ) {
         let Ahead { brain, answer, speech, .. } = ahead;
-        let decided = answer.decision;
+        let decided = answer.decision.clone();
         let written = record.judgement == Judgement::Typed;
         let nods = answer.backchannel && answer.then == Then::Listen && decided.is_none();
+        let withdraws = matches!(decided, Some(Decision::Withdraw(..)));
         match heard.filter(|_| written || !nods) {
             Some((text, _)) => self.caption_caller(text, true),
             None => self.retract_caption(),
@@ -138,9 +139,10 @@ impl Call {
         if nods {
             // "Mm-hm": nothing to answer; whatever was being said goes on.
             self.brain = brain;
+            self.voice_was_nothing(now);
             return self.nod(now);
         }
-        let after = self.comes_after(record.judgement);
+        let after = self.comes_after(record.judgement, withdraws);
         self.brain = brain;
         if !after {
             self.stop_speaking(now);
@@ -153,12 +155,13 @@ impl Call {
         self.effects.extend(answer.done.clone().map(Effect::Outcome));
         self.ear.reset();
         self.effects.push_back(Effect::ForgetAudio { keep_ms: 0 });
-        self.decide(decided);
+        self.decide(now, decided);
         if heard.is_some() && !written {
             self.over.was_caller();
         }
-        if let Some((text, _)) = heard.filter(|_| decided != Some(Decision::Withdraw)) {
-            self.remember(speech_end, Speaker::Caller, text);
+        match heard.filter(|_| !withdraws) {
+            Some((text, _)) => self.remember(now, speech_end, Speaker::Caller, text),
+            None => self.voice_was_nothing(now),
         }
         self.quiet_since = None;
         self.flush_turn();
@@ -172,11 +175,12 @@ impl Call {
         self.pending = Some(Pending { utterance, speech_end, due, opening: false, record, fill_at, fills: 0 });
         match after {
             true => self.after = Some((answer, speech)),
-            false => self.begin_speech(answer, speech),
+            false => self.begin_speech(now, answer, speech),
         }
     }
 
-    pub(super) fn begin_speech(&mut self, answer: Answer, speech: Speech) {
+    pub(super) fn begin_speech(&mut self, now: Instant, answer: Answer, speech: Speech) {
+        self.put(now, answer.put.as_ref());
         if answer.covered || !self.llm_may_hear() {
             return self.mouth.speak(speech, &mut self.effects);
         }
@@ -187,21 +191,6 @@ impl Call {
         self.mouth.speak(Speech::new(utterance, vec![], Then::Listen).growing(), &mut self.effects);
     }
 
-    pub(super) fn decide(&mut self, decision: Option<Decision>) {
-        match decision {
-            Some(Decision::Grant(how)) => self.gate.grant(how),
-            Some(Decision::Refuse(why)) => self.gate.refuse(why),
-            Some(Decision::Withdraw) => {
-                self.history.clear();
-                self.captions.iter_mut().for_each(Captions::forget);
-                if self.gate.withdraw() {
-                    self.effects.push_back(Effect::Purge);
-                }
-            }
-            None => {}
-        }
-    }
-
     /// Answers something that was not an utterance: a key, silence, a failure to hear.
     pub(super) fn respond(&mut self, now: Instant, since: Instant, input: Input<'_>, judgement: Judgement) {
         let mut brain = self.brain.clone();
@@ -210,7 +199,6 @@ impl Call {
         if judgement == Judgement::Noise {
             // The noise would stop it.
             speech = speech.protected_until(u16::MAX);
-            self.question = 0;
         }
         let record = TurnRecord::at_once(judgement, ms_between(since, now), self.mouth.sounding());
         // Whatever the flows say to a key or to silence is theirs, never a language model's.
@@ -223,6 +211,13 @@ impl Call {
         if self.screening() {
             return self.screen_over(now, AnsweredBy::Person);
         }
+        if self.takes_key(now, key) {
+            return;
+        }
+        self.pressed(now, key);
+    }
+
+    pub(super) fn pressed(&mut self, now: Instant, key: char) {
         // What is said over noise asks for keys.
         if self.mouth.protected() && key != '0' && self.judged != Some(Judgement::Noise) {
             return;

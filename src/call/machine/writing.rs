@@ -1,5 +1,8 @@
 //! What a caller writes and clicks on a page, and that they come, go and come back by another road. It hears nothing.
 
+use ::privacy::Scope;
+use ::privacy::consent::{Which, Withdrawal};
+
 use super::*;
 
 /// Texts that wait until something was heard to its end; the oldest is answered first, one more is not read.
@@ -29,6 +32,10 @@ impl Call {
         }
         let mut brain = self.brain.clone();
         let answer = brain.read(&text);
+        if matches!(&answer.decision, Some(Decision::Grant(scope, _)) if !self.is_asked(scope)) {
+            // A yes to a question that has not been put yet.
+            return;
+        }
         self.answer_page(now, brain, answer, Some(&text), Judgement::Typed);
     }
 
@@ -43,37 +50,49 @@ impl Call {
     }
 
     /// The question stands on the page from its beginning: it can be answered before it was spoken to its end.
-    pub(super) fn clicked(&mut self, now: Instant, grant: bool) {
+    /// Without a scope it is the one that is asked for.
+    pub(super) fn clicked(&mut self, now: Instant, grant: bool, scope: Option<Scope>) {
         if self.turned_away {
             return;
         }
-        if self.brain.asks_consent() {
+        let open = self.brain.question().map(|question| &question.scope).filter(|scope| self.is_asked(scope));
+        if open.is_some() && (scope.is_none() || scope.as_ref() == open) {
             let mut brain = self.brain.clone();
             let answer = brain.clicked(grant);
-            self.click(now, brain, answer);
+            self.answer_at_once(now, brain, answer, Judgement::Click);
         } else if !grant {
             // A no counts at any time.
-            self.withdrawn(now);
+            self.withdrawn(now, scope);
         }
     }
 
-    pub(super) fn withdrawn(&mut self, now: Instant) {
-        if self.brain.asks_consent() {
-            self.clicked(now, false);
-        } else if self.gate.permit(Scope::Transcript).is_some() {
-            let mut brain = self.brain.clone();
-            let answer = brain.withdraw();
-            self.click(now, brain, answer);
+    /// One consent or, without a scope, all of them.
+    pub(super) fn withdrawn(&mut self, now: Instant, scope: Option<Scope>) {
+        let which = scope.as_ref().map_or(Which::All, Which::one);
+        let open = self.brain.question().is_some_and(|question| which.holds(&question.scope));
+        if self.has_granted(&which) && self.brain.asks_consent() && !open {
+            // The question that is open stays so.
+            self.decide(now, Some(Decision::Withdraw(which, Withdrawal::Click)));
+        } else if self.has_granted(&which) {
+            self.take_back(now, &which, Withdrawal::Click);
+        } else if open {
+            self.clicked(now, false, None);
         }
     }
 
-    fn click(&mut self, now: Instant, brain: Brain, answer: Answer) {
+    pub(super) fn answer_at_once(&mut self, now: Instant, brain: Brain, answer: Answer, judgement: Judgement) {
         if self.must_be_heard() || self.transfer_since.is_some() {
             // It counts at once, and what is being said goes on.
             self.brain = brain;
-            return self.decide(answer.decision);
+            self.decide(now, answer.decision.clone());
+            let asks = answer.put.is_some() || self.asks_after();
+            if asks && self.transfer_since.is_none() {
+                let speech = self.speech_of(&answer);
+                self.after = Some((answer, speech));
+            }
+            return;
         }
-        self.answer_page(now, brain, answer, None, Judgement::Click);
+        self.answer_page(now, brain, answer, None, judgement);
     }
 
     fn answer_page(&mut self, now: Instant, brain: Brain, answer: Answer, text: Option<&str>, judgement: Judgement) {
@@ -91,10 +110,16 @@ impl Call {
         self.mouth.protected() && !opening && self.after.is_none()
     }
 
+    /// The next question for consent waits for what is being said: nothing answers it yet.
+    fn asks_after(&self) -> bool {
+        self.after.as_ref().is_some_and(|(answer, _)| answer.put.is_some())
+    }
+
     /// Whether the answer comes after what sounds now: that an AI answers is heard, whatever was clicked meanwhile; the
     /// question behind it is asked no more.
-    pub(super) fn comes_after(&mut self, judgement: Judgement) -> bool {
-        if !matches!(judgement, Judgement::Typed | Judgement::Click) || !self.mouth.protected() {
+    pub(super) fn comes_after(&mut self, judgement: Judgement, withdraws: bool) -> bool {
+        let waits = withdraws || matches!(judgement, Judgement::Typed | Judgement::Click);
+        if !waits || !self.mouth.protected() {
             return false;
         }
         self.after.is_some() || (self.brain.asks_consent() && self.mouth.end_before(self.question))
@@ -104,12 +129,13 @@ impl Call {
     pub(super) fn present(&mut self, now: Instant, presence: Presence) {
         let heard_before = self.presence == Presence::Voice;
         self.presence = presence;
+        self.reached_by(presence);
         self.dismiss(now);
         self.mouth.again(&mut self.effects);
         self.quiet_since = None;
         if presence == Presence::Voice && !heard_before && self.brain.asks_consent() && !self.mouth.speaking() {
             // So far it was only read.
-            let question = self.brain.agent().consent_question();
+            let question = self.brain.question().map(|question| question.ask.clone()).unwrap_or_default();
             let speech = Speech::new(self.mouth.next_id(), question, Then::Listen);
             self.mouth.speak(speech, &mut self.effects);
         }

@@ -103,7 +103,7 @@ fn every_clause_marked_fixed_is_among_the_fixed_sentences() {
                 assert_eq!(*is_fixed, fixed.contains(clause), "{turn}: {clause}");
             }
         }
-        for clause in agent.greeting().iter().chain(&agent.consent_question()).chain(&agent.consent_granted()) {
+        for clause in agent.greeting().iter().chain(&agent.ready()) {
             assert!(fixed.contains(clause), "{clause}");
         }
         assert!(fixed.iter().all(|clause| !clause.contains(['{', '}']) && clause.chars().count() <= 160));

@@ -74,11 +74,11 @@ fn the_model_reads_ahead_while_the_caller_speaks() {
     // Nothing new to read.
     check_with(&format!("{OPEN}> noise 200\nthe model reads ahead\n> noise 200\n! reads ahead"), LlmUse::Local);
     // Elsewhere only where that is asked for, and the words may leave.
-    let config = CallConfig { llm: LlmUse::Remote, warm: true, ..Stage::new(LlmUse::Off).call.config };
+    let config = CallConfig { llm: LlmUse::Declared, warm: true, ..Stage::new(LlmUse::Off).call.config };
     check_on(Stage::with(config), &format!("{OPEN}> speak When are you open?\n! reads ahead"));
     let agreed = OPEN.replace("key 2", "key 1");
     check_on(Stage::with(config), &format!("{agreed}{reads}"));
-    check_with(&format!("{agreed}> speak When are you open?\n! reads ahead"), LlmUse::Remote);
+    check_with(&format!("{agreed}> speak When are you open?\n! reads ahead"), LlmUse::Declared);
 }
 
 #[test]

@@ -28,6 +28,10 @@ fn last_of(steps: &[&str]) -> Stage {
     stage
 }
 
+fn state(stage: &Stage) -> String {
+    stage.call.gate().expect("a policy").state(&Scope::Transcript).to_string()
+}
+
 #[test]
 fn both_sides_are_shown_as_they_are_heard() {
     on_page(
@@ -91,7 +95,7 @@ fn a_click_answers_the_question_while_it_is_asked() {
          > speak When are you open?
          kept caller: When are you open?",
     );
-    on_page("> start\n> listen\n> click no\n> listen\nnot kept agent\n> speak When are you open?\nnot kept caller");
+    on_page("> start\n> listen\n> click no\n> listen\n! kept agent\n> speak When are you open?\n! kept caller");
 }
 
 #[test]
@@ -148,14 +152,14 @@ fn what_is_written_is_a_turn_at_once() {
 #[test]
 fn the_question_may_be_answered_in_writing() {
     on_page("> start\n> listen\n> type yes, please\n> listen\nkept agent");
-    on_page("> start\n> listen\n> type no\n> listen\nnot kept agent");
+    on_page("> start\n> listen\n> type no\n> listen\n! kept agent");
     on_page(
-        "> start\n> wait 1000\n> type When are you open?\n! agent stops\nnot kept caller\n> listen\nagent: For a person\nagent: We are open\n! May I keep",
+        "> start\n> wait 1000\n> type When are you open?\n! agent stops\n! kept caller\n> listen\nagent: For a person\nagent: We are open\n! May I keep",
     );
     let written = last_of(&["start", "listen", "type yes"]);
-    assert_eq!(written.call.gate().state().to_string(), "granted in writing");
+    assert_eq!(state(&written), "granted in writing");
     let clicked = last_of(&["start", "listen", "click no"]);
-    assert_eq!(clicked.call.gate().state().to_string(), "refused by click");
+    assert_eq!(state(&clicked), "refused by click");
 }
 
 #[test]
@@ -167,14 +171,14 @@ fn a_caller_takes_their_consent_back_by_a_click() {
              > {step}
              purged
              > listen
-             not kept agent
+             ! kept agent
              > speak What about Sunday?
-             not kept caller"
+             ! kept caller"
         ));
     }
     on_page("> start\n> listen\n> click no\n> listen\n> withdraw\n! turn\n> click yes\n! turn\n> wait 40\n! agent:");
     let refused = last_of(&["start", "wait 1000", "withdraw"]);
-    assert_eq!(refused.call.gate().state().to_string(), "refused by click");
+    assert_eq!(state(&refused), "refused by click");
     let mut stage = last_of(&["start", "listen", "click yes", "listen", "speak When are you open?"]);
     let shown = |stage: &Stage| stage.call.recent_captions().any(|c| c.text.contains("open"));
     assert!(shown(&stage));
@@ -217,7 +221,7 @@ fn without_a_voice_everything_is_read() {
          agent writes: Are you still there?"
     ));
     on_page(
-        "> by-text\n> start\n> wait 40\nagent writes: Hello\nagent writes: May I keep\n> wait 130000\nnot kept agent",
+        "> by-text\n> start\n> wait 40\nagent writes: Hello\nagent writes: May I keep\n> wait 130000\n! kept agent",
     );
     on_page(&format!("{AGREED_BY_TEXT}> type goodbye\n> wait 40\nhangs up: completed"));
     on_page(&format!("{AGREED_BY_TEXT}> wait 700000\nhangs up: silence"));
