@@ -67,6 +67,7 @@ pub(super) struct Lines {
     resolver: Resolver,
     supported: Vec<Transport>,
     dead: Dead,
+    /// Empty where nothing has been found so far.
     places: HashMap<Server, Vec<Found>>,
     looked_up: HashMap<Server, Instant>,
     looking: HashSet<Server>,
@@ -169,6 +170,7 @@ impl Lines {
             }
             Err(error) => {
                 // What was found before is still worth a try.
+                self.places.entry(answer.server).or_default();
                 self.looked_up.insert(answer.server, now + FIND_AGAIN);
                 warn!(line = self.name(answer.server), %error, "its address was not found");
             }
@@ -245,10 +247,12 @@ impl Lines {
         }
     }
 
-    /// None of the trunk's servers has been found yet, and some are being looked up.
+    /// Some of the trunk's servers are being looked up, and for the first time, or none has been found. A call
+    /// that left before its second server is known could not go round the first.
     pub fn is_looking(&self, trunk: &str) -> bool {
         let of_trunk = |s: &Server| matches!(s, Server::Trunk { trunk: at, .. } if self.trunks.get(*at).is_some_and(|t| t.name == trunk));
-        self.looking.iter().any(of_trunk) && !self.places.keys().any(of_trunk)
+        let is_found = self.places.iter().any(|(s, found)| of_trunk(s) && !found.is_empty());
+        self.looking.iter().any(|s| of_trunk(s) && !(is_found && self.places.contains_key(s)))
     }
 
     /// May this number be called through this trunk at all?
@@ -407,5 +411,42 @@ impl Lines {
             // The driver is gone when the gateway stops; nobody wants the answer then.
             let _ = tell.send(Answer { server, found }).await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const A: Server = Server::Trunk { trunk: 0, server: 0 };
+    const B: Server = Server::Trunk { trunk: 0, server: 1 };
+
+    fn lines() -> Lines {
+        let text = "[sip]\nbind = \"127.0.0.1:5060\"\nnameserver = \"127.0.0.1:53\"\n\
+                    [[trunk]]\nname = \"t\"\nto = [\"sip:a.example\", \"sip:b.example\"]\n\
+                    [[trunk]]\nname = \"other\"\nto = [\"sip:c.example\"]\n\
+                    [[agent]]\nname = \"desk\"\nfile = \"desk.toml\"";
+        let config = Config::parse(std::path::Path::new("x.toml"), text, std::iter::empty()).expect("a config");
+        Lines::new(clock::now(), &config, &[]).expect("lines")
+    }
+
+    /// An order that went out when one server was known tried that one alone, dead or not.
+    #[tokio::test]
+    async fn a_call_waits_until_each_server_was_looked_up_once() {
+        let found = Found { peer: Peer::udp("192.0.2.1:5060".parse().expect("an address")), name: "a.example".into() };
+        let mut lines = lines();
+        assert!(!lines.is_looking("t"));
+        lines.looking.extend([A, B]);
+        assert!(lines.is_looking("t") && !lines.is_looking("other"));
+        lines.looking.remove(&A);
+        lines.places.insert(A, vec![found]);
+        assert!(lines.is_looking("t"), "the second is not known");
+        // It was looked for in vain; the next time it holds nobody up.
+        lines.places.insert(B, vec![]);
+        assert!(!lines.is_looking("t"));
+        // With nothing found at all a call waits for what comes.
+        lines.places.insert(A, vec![]);
+        assert!(lines.is_looking("t"));
     }
 }
