@@ -1,5 +1,7 @@
 //! What each command does, in terms of the library. Nothing else depends on this file.
 
+pub mod privacy;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Call(options) => runtime()?.block_on(call(options)),
         Command::Rehearse(options) => runtime()?.block_on(rehearse(options)),
         Command::Console { config } => runtime()?.block_on(console(&config)),
+        Command::Privacy(command) => runtime()?.block_on(privacy::run(command)),
     }
 }
 
@@ -55,6 +58,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(options: Serve) -> Result<ExitCode> {
+    dauys::vault::harden::harden();
     let mut config = Config::load(&options.config)?;
     if let Some(ip) = options.public {
         config.sip.publish(ip);
@@ -230,7 +234,10 @@ fn default_folder(scenario: &Path) -> PathBuf {
 
 /// The whole road: an own gateway on free ports, and a call to it from this machine's sound card.
 async fn console(config: &Path) -> Result<ExitCode> {
+    dauys::vault::harden::harden();
     let mut config = Config::load(config)?;
+    // Beside a gateway that serves from the configured one.
+    config.store.dir = config.store.dir.join("console");
     config.sip.bind = ([127, 0, 0, 1], 0).into();
     config.http.bind = ([127, 0, 0, 1], 0).into();
     config.web = None;

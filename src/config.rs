@@ -2,9 +2,12 @@
 //! with the key, the line and what is allowed; nothing later re-checks. It never opens a socket.
 
 pub(crate) mod check;
+mod policy;
 mod route;
 mod rtp;
 mod sip;
+mod staff;
+mod store;
 #[cfg(test)]
 mod tests;
 mod trunk;
@@ -16,9 +19,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use policy::{PolicyFile, Statement};
 pub use route::Route;
 pub use rtp::{Codec, Rtp, Srtp};
 pub use sip::{Sip, Strangers};
+pub use staff::{Egress, SYSTEM, Staff, people};
+pub use store::{DatabaseUrl, Keys, Store};
 pub use trunk::{Password, PasswordError, Register, Trunk};
 pub use values::{Network, Pattern, Prefix, Server, is_number};
 pub use web::{IceServer, Web};
@@ -65,7 +71,17 @@ pub struct Config {
     pub vad: Vad,
     #[serde(default)]
     pub store: Store,
+    #[serde(default)]
+    pub keys: Keys,
     pub llm: Option<Llm>,
+    /// What callers are told and asked, and what is kept how long. Absent: nothing is asked, and nothing of what is
+    /// said is kept.
+    pub policy: Option<PolicyFile>,
+    /// Who may do what about privacy, beside whoever has the API's token.
+    #[serde(default)]
+    pub staff: Vec<Staff>,
+    #[serde(default)]
+    pub egress: Egress,
     /// Agents; a call goes to the first whose `numbers` holds the called user part, or has none.
     #[serde(rename = "agent")]
     pub agents: Vec<AgentRef>,
@@ -155,13 +171,6 @@ pub struct Vad {
     pub gate: bool,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// Folder of the database.
-    pub dir: PathBuf,
-}
-
 /// An OpenAI-compatible endpoint for what the flows do not cover. Absent: nothing leaves the machine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,7 +182,7 @@ pub struct Llm {
     pub key_env: Option<String>,
     #[serde(default = "llm_timeout_ms")]
     pub timeout_ms: u32,
-    /// The endpoint is not this machine. Callers' words then leave it, in calls that granted a transcript.
+    /// The endpoint is not this machine. Callers' words leave it as far as the policy declares it and they agree.
     #[serde(default)]
     pub remote: bool,
     /// Let it read the conversation while the caller speaks; default: where it is this machine.
@@ -223,11 +232,6 @@ impl Default for Vad {
         Self { gate: true }
     }
 }
-impl Default for Store {
-    fn default() -> Self {
-        Self { dir: "data".into() }
-    }
-}
 
 impl Config {
     /// Read, override from the environment, check.
@@ -258,6 +262,7 @@ impl Config {
         for agent in &mut config.agents {
             agent.file = folder.join(&agent.file);
         }
+        config.policy.iter_mut().for_each(|p| p.anchor(folder));
         config.sip.anchor(folder);
         config.trunks.iter_mut().for_each(|t| t.anchor(folder));
         config.registers.iter_mut().for_each(|r| r.anchor(folder));
@@ -310,6 +315,8 @@ impl Config {
             web.check(self.http.bind)?;
         }
         trunk::check(&self.trunks, &self.registers, &self.sip)?;
+        staff::check(&self.staff)?;
+        store::check(&self.store, &self.keys)?;
         route::check(&self.routes, &self.agents, &self.trunk_names().collect::<Vec<_>>())
     }
 
@@ -379,7 +386,7 @@ fn override_key(table: &mut toml::Table, name: &str, value: &str) -> Result<(), 
 }
 
 /// An address of this machine: loopback by number or name.
-fn is_local(url: &str) -> bool {
+pub(crate) fn is_local(url: &str) -> bool {
     let host = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
     ["127.0.0.1", "localhost", "[::1]"]

@@ -8,6 +8,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+/// Whatever is let go is overwritten first: words, sound and keys do not wait in free memory for whoever has it next.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 /// A voice agent gateway: phone lines in, spoken answers out, on your own machine.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -37,6 +41,8 @@ enum Command {
         #[arg(long, default_value = "configs/demo.toml")]
         config: PathBuf,
     },
+    #[command(flatten)]
+    Privacy(commands::privacy::PrivacyCommand),
 }
 
 #[derive(Args)]

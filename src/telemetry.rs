@@ -37,6 +37,8 @@ pub fn init_logs() {
     let mut silent = vec!["hickory_net=off", "hickory_proto=off", "hickory_resolver=off", "sctp_proto=off"];
     // And WebSockets log whole messages: what people write.
     silent.extend(["tungstenite=off", "tokio_tungstenite=off"]);
+    // PostgreSQL says of each table that it is there already.
+    silent.push("sqlx::postgres::notice=warn");
     let filter = silent.iter().filter_map(|d| d.parse().ok()).fold(filter, EnvFilter::add_directive);
     // A log that cannot be written (a full disk) must not end a call: its errors are dropped, not raised.
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
@@ -95,6 +97,10 @@ fn describe() {
     describe_gauge!("dauys_trunk_up", "0 while a trunk's server does not answer");
     describe_gauge!("dauys_registered", "1 while a registration holds");
     describe_counter!("dauys_orders_refused_total", "Orders to call somebody that were refused");
+    describe_counter!("dauys_store_unkept_total", "Lines and sound without a consent on the disk, by what");
+    describe_counter!("dauys_audit_entries_total", "Entries written to the audit log");
+    describe_counter!("dauys_retention_rows_total", "Rows that went because their term was over");
+    describe_gauge!("dauys_erasure_alarms", "Erasures that need somebody, by kind");
     describe_counter!("dauys_store_errors_total", "Writes that the store could not make");
     describe_counter!("dauys_transcript_gaps_total", "Transcript lines lost to a full queue");
 }

@@ -27,10 +27,6 @@ pub struct Web {
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     pub ice_servers: Vec<IceServer>,
-    /// Where the policy stands that a consent refers to.
-    pub policy_url: Option<String>,
-    /// Its version; without one the consent's own words give it.
-    pub policy_version: Option<String>,
     /// A call ends when its page was not heard for so long.
     pub reconnect_s: u32,
 }
@@ -60,8 +56,6 @@ impl Default for Web {
             calls_per_address: 4,
             trusted_proxies: vec![],
             ice_servers: vec![],
-            policy_url: None,
-            policy_version: None,
             reconnect_s: 20,
         }
     }
@@ -111,17 +105,6 @@ impl Web {
         }
         self.check_access(http)?;
         self.ice_servers.iter().try_for_each(IceServer::check)?;
-        let is_link = |u: &String| is_plain(u) && ["https://", "http://", "/"].iter().any(|s| u.starts_with(s));
-        if self.policy_url.as_ref().is_some_and(|u| !is_link(u)) {
-            return wrong(
-                HERE,
-                "policy_url",
-                "takes an address such as \"https://example.com/privacy\" or \"/privacy\"",
-            );
-        }
-        if self.policy_version.as_ref().is_some_and(|v| v.is_empty() || v.len() > 64 || !is_plain(v)) {
-            return wrong(HERE, "policy_version", "takes 1 to 64 characters, such as \"2026-11-01\"");
-        }
         if !(5..=600).contains(&self.reconnect_s) {
             return wrong(HERE, "reconnect_s", format!("is {}; it takes 5 to 600", self.reconnect_s));
         }
@@ -184,7 +167,7 @@ mod tests {
             "",
             "origins = [\"https://example.com\", \"http://localhost:3000\"]",
             "bind = \"0.0.0.0:8443\"\nadvertised = [\"203.0.113.5\"]\ntoken_env = \"T\"\norigins = [\"*\"]",
-            "also = [\"[::1]:8443\"]\npolicy_url = \"/privacy\"\npolicy_version = \"3\"",
+            "also = [\"[::1]:8443\"]",
             "ice_servers = [{ urls = \"stun:stun.example.com:3478\" }]",
             "ice_servers = [{ urls = [\"turn:t.example.com?transport=udp\", \"turns:t.example.com\"], secret_env = \"S\" }]",
             "ice_servers = [{ urls = \"turn:t.example.com\", username = \"u\", credential_env = \"C\" }]",
@@ -202,8 +185,7 @@ mod tests {
             ("origins = [\"example.com\"]", "origins takes"),
             ("calls_per_address = 0", "calls_per_address is 0"),
             ("reconnect_s = 1", "reconnect_s is 1"),
-            ("policy_url = \"javascript:x\"", "policy_url takes"),
-            ("policy_version = \"\"", "policy_version takes"),
+            ("policy_url = \"/privacy\"", "unknown field"),
             ("ice_servers = [{ urls = [] }]", "ice_servers takes urls"),
             ("ice_servers = [{ urls = \"http://x\" }]", "ice_servers takes urls"),
             ("ice_servers = [{ urls = \"turn:x\" }]", "for turn"),

@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use privacy::consent::PreGrant;
 use serde::Deserialize;
 use sip::sdp::SdpError;
 
@@ -46,6 +47,8 @@ pub struct Coming {
 pub struct Pass {
     pub agent: Arc<LoadedAgent>,
     pub seat: Seat,
+    /// What its person agreed to before.
+    pub granted_before: Option<PreGrant>,
 }
 
 /// Why a page is refused.
@@ -177,10 +180,12 @@ pub fn check(gateway: &Gateway, visitor: &Visitor<'_>, agent: &str, token: Optio
     };
     let address = address(visitor, &side.config.trusted_proxies);
     let seat = side.seats.take(address, side.config.calls_per_address).ok_or(Refusal::TooMany)?;
+    let mut granted_before = None;
     if let Some((tokens, claims)) = claims {
         tokens.spend(now_s, &claims)?;
+        granted_before = tokens.granted(&claims);
     }
-    Ok(Pass { agent: loaded, seat })
+    Ok(Pass { agent: loaded, seat, granted_before })
 }
 
 /// Whether this page may look: the origin alone is judged. True: it showed a good token, or none is asked for.

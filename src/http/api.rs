@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use privacy::retention::Purpose;
+use privacy::roles::{Action, NotAllowed, Why};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{AnsweredBy, CallId, TurnRecord};
 use crate::clock;
+use crate::desk::reader;
 use crate::dialogue::Done;
 use crate::gateway::Gateway;
-use crate::store::{CallRecord, Direction, MediaRecord, Row, StoreError};
+use crate::store::db::StoreError;
+use crate::store::{CallRecord, Direction, MediaRecord, Row};
+use crate::vault::VaultError;
+use crate::vault::audit::AuditError;
 
 /// Calls in one answer at most.
 const CALLS_MAX: u32 = 500;
@@ -22,6 +28,18 @@ const CALLS_MAX: u32 = 500;
 pub struct ListQuery {
     limit: Option<u32>,
 }
+
+/// What a transcript is read for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadQuery {
+    #[serde(rename = "for")]
+    purpose: Option<Purpose>,
+    why: Option<Why>,
+}
+
+/// What is logged where nobody says why.
+const WHY: &str = "shown in the list of calls";
 
 /// A call on the wire. Times are RFC 3339; per-turn times are milliseconds after the caller's last speech.
 #[derive(Serialize)]
@@ -84,7 +102,9 @@ pub enum ApiError {
     BadId,
     Unknown,
     NotGranted { consent: String },
-    Store(StoreError),
+    NotYou(StatusCode, &'static str),
+    NotAllowed(NotAllowed),
+    Store(VaultError),
 }
 
 impl IntoResponse for ApiError {
@@ -97,6 +117,10 @@ impl IntoResponse for ApiError {
             Self::NotGranted { consent } => {
                 (StatusCode::FORBIDDEN, format!("no transcript was kept: consent is '{consent}'"))
             }
+            Self::NotYou(status, error) => (status, error.into()),
+            Self::NotAllowed(e) => (StatusCode::FORBIDDEN, e.to_string()),
+            Self::Store(VaultError::NotRead(e)) => (StatusCode::FORBIDDEN, e.to_string()),
+            Self::Store(VaultError::Audit(AuditError::Entry(e))) => (StatusCode::BAD_REQUEST, e.to_string()),
             Self::Store(e) => {
                 tracing::warn!(error = %e, "the store could not be read");
                 (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again, then look at the log".into())
@@ -106,8 +130,20 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl From<NotAllowed> for ApiError {
+    fn from(e: NotAllowed) -> Self {
+        Self::NotAllowed(e)
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(e: StoreError) -> Self {
+        Self::Store(e.into())
+    }
+}
+
+impl From<VaultError> for ApiError {
+    fn from(e: VaultError) -> Self {
         Self::Store(e)
     }
 }
@@ -148,15 +184,22 @@ pub async fn call(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -
     find(&gateway, &id).await.map(|r| Json(CallBody::from(r)))
 }
 
+/// Who reads it, and why, is in the audit log before the first word is opened.
 pub async fn transcript(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
+    Query(query): Query<ReadQuery>,
+    headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
+    let who = gateway.office.doors.who(&headers).map_err(|(status, why)| ApiError::NotYou(status, why))?;
     let record = find(&gateway, &id).await?;
     if !record.consent.starts_with("granted") {
         return Err(ApiError::NotGranted { consent: record.consent });
     }
-    let lines = gateway.store.transcript(record.id).await?;
+    who.check(Action::ReadContent)?;
+    let why = query.why.as_ref().map_or(WHY, Why::as_str);
+    let reader = reader(&who, query.purpose.unwrap_or(Purpose::Service), why);
+    let lines = gateway.store.transcript(record.id, &reader).await?;
     Ok(Json(TranscriptBody { id: record.id.to_string(), consent: record.consent, lines }))
 }
 

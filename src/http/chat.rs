@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use privacy::consent::{Channel, PreGrant};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -100,16 +101,19 @@ pub async fn open(
 
 /// A call without a voice.
 fn begin(gateway: &Gateway, side: &WebSide, pass: Pass) -> Result<(SessionId, LinkEnd), Refusal> {
-    let Pass { agent, seat } = pass;
+    let Pass { agent, seat, granted_before } = pass;
     let id = SessionId::new().ok_or(Refusal::Random)?;
     let admission = gateway.admit(agent)?;
     let (inputs, inbox) = mpsc::channel(CALL_INPUTS);
-    let around = gateway.surroundings(signaller(&side.sessions, admission.id, &inputs), admission.place);
     let now = clock::now();
     let name = admission.agent.name.clone();
     let spoken = Arc::clone(&admission.agent.agent);
-    let call = Call::new(now, admission.id, spoken, clock::today(), gateway.call_config(None));
-    let summary = Summary::new(admission.id, &name, "text", &LineInfo::default());
+    let call = Call::new(now, spoken, clock::today(), gateway.call_config(None));
+    let subject = granted_before.as_ref().map_or_else(|| gateway.nobody(), PreGrant::subject);
+    let call = gateway.begin(&admission, call, (subject, Channel::Text), granted_before.as_ref());
+    let line = LineInfo { subject: Some(subject), ..LineInfo::default() };
+    let summary = Summary::new(admission.id, &name, "text", &line);
+    let around = gateway.surroundings(signaller(&side.sessions, admission.id, &inputs), admission.place);
     gateway.registry.update(summary.record());
     let (link, end) = page::link();
     let driver = Driver::new(now, call, None, admission.lines, around, inbox, summary).with_page(

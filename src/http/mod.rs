@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod chat;
 mod orders;
+mod privacy;
 mod sessions;
 mod tokens;
 mod turn;
@@ -26,9 +27,11 @@ use tokio::net::TcpListener;
 use crate::gateway::Gateway;
 
 pub use access::Seats;
+pub use privacy::{Doors, DoorsError, Office, router as privacy_router};
 pub use sessions::{Sessions, watch as watch_pages};
 pub use tokens::Tokens;
 pub use turn::IceServers;
+pub(crate) use turn::base64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -51,6 +54,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
 }
 
 fn router(gateway: Arc<Gateway>) -> Router {
+    let office = privacy::router(Arc::clone(&gateway.office));
     Router::new()
         .route("/", get(page))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -63,6 +67,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .merge(pages(&gateway))
         .merge(widget::router())
         .with_state(gateway)
+        .merge(office)
 }
 
 /// What web pages of other origins may ask, each request checked first.

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use privacy::consent::{PreGrant, PreGrantRefused};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -30,6 +31,8 @@ pub struct OrderBody {
     /// What to do if a machine answers: `talk` (as with a person), `hang_up` or `message`.
     #[serde(default)]
     machine: MachineAction,
+    /// A signed statement of what they agreed to before (docs/privacy.md).
+    consent: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -59,8 +62,13 @@ pub async fn place(
     if !is_number(&body.to) {
         return refused(&OrderRefused::BadNumber);
     }
+    let granted_before = match body.consent.as_deref().map(|text| stated(&gateway, text, Some(&body.to))).transpose() {
+        Ok(granted) => granted,
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, why, None),
+    };
     let (reply, answer) = oneshot::channel();
-    let order = Order { trunk: body.trunk, to: body.to, agent: body.agent, ring_s, machine: body.machine, reply };
+    let (trunk, to, agent, machine) = (body.trunk, body.to, body.agent, body.machine);
+    let order = Order { trunk, to, agent, ring_s, machine, granted_before, reply };
     if let Err(why) = gateway.order(order) {
         return refused(&why);
     }
@@ -68,6 +76,16 @@ pub async fn place(
         Ok(id) => (StatusCode::ACCEPTED, Json(Placed { id: id.to_string(), state: "calling" })).into_response(),
         Err(why) => refused(&why),
     }
+}
+
+/// Reads a statement of what somebody agreed to before; it has to be about `who`, where that is known.
+pub(super) fn stated(gateway: &Gateway, statement: &str, who: Option<&str>) -> Result<PreGrant, String> {
+    let granted = gateway.statement(statement).map_err(|refused| match refused {
+        Some(why) => format!("`consent`: {why}"),
+        None => "`consent`: there is no policy here that it could be a consent to; set [policy]".into(),
+    })?;
+    let same = who.is_none_or(|who| gateway.subject_of(who) == granted.subject());
+    if same { Ok(granted) } else { Err(format!("`consent`: {}", PreGrantRefused::OtherSubject)) }
 }
 
 /// Calls cost money: whoever is not on this machine shows the token, and where a token is set everybody does.

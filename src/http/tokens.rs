@@ -11,10 +11,11 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hmac::{Hmac, KeyInit, Mac};
+use privacy::consent::PreGrant;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::orders::{may_order, refusal};
+use super::orders::{may_order, refusal, stated};
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::random;
@@ -23,6 +24,8 @@ use crate::random;
 const TTL_S_MAX: u64 = 600;
 /// Tokens that were shown and have not expired; at their longest life a hundred a second.
 const SHOWN_MAX: usize = 65_536;
+/// Statements that wait for their page.
+const GRANTED_MAX: usize = 4_096;
 /// Longer ones are not ours.
 const TOKEN_MAX: usize = 2_048;
 /// A secret must not be guessed from a token.
@@ -63,13 +66,15 @@ pub struct Claims {
 pub struct Tokens {
     key: Hmac<Sha256>,
     shown: Mutex<HashMap<[u8; 16], u64>>,
+    /// What the page's person agreed to before, until the token is shown or has expired.
+    granted: Mutex<HashMap<[u8; 16], (u64, PreGrant)>>,
 }
 
 impl Tokens {
     /// `None`: the secret is too short.
     pub fn new(secret: &str) -> Option<Self> {
         let key = Hmac::new_from_slice(secret.as_bytes()).ok().filter(|_| secret.len() >= SECRET_MIN)?;
-        Some(Self { key, shown: Mutex::default() })
+        Some(Self { key, shown: Mutex::default(), granted: Mutex::default() })
     }
 
     pub fn issue(&self, claims: &Claims) -> String {
@@ -95,6 +100,25 @@ impl Tokens {
             return Err(TokenError::OtherOrigin);
         }
         Ok(claims)
+    }
+
+    /// Keeps what a token's person agreed to before. False: too many wait.
+    fn grant(&self, now_s: u64, claims: &Claims, granted: PreGrant) -> bool {
+        let mut waiting = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= GRANTED_MAX {
+            waiting.retain(|_, (expires_s, _)| *expires_s > now_s);
+        }
+        let room = waiting.len() < GRANTED_MAX;
+        if room {
+            waiting.insert(claims.id, (claims.expires_s, granted));
+        }
+        room
+    }
+
+    /// What the person agreed to before whose page shows this token.
+    pub fn granted(&self, claims: &Claims) -> Option<PreGrant> {
+        let mut waiting = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&claims.id).map(|(_, granted)| granted)
     }
 
     /// Good once.
@@ -161,6 +185,8 @@ pub struct TokenBody {
     ttl_s: Option<u64>,
     /// The page that may show it.
     origin: Option<String>,
+    /// A signed statement of what the page's person agreed to before (docs/privacy.md).
+    consent: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -197,6 +223,10 @@ pub async fn issue(
     if body.agent.len() > 256 || body.origin.as_ref().is_some_and(|o| o.is_empty() || o.len() > 256) {
         return bad("`origin` takes an origin such as \"https://example.com\"");
     }
+    let granted = match body.consent.as_deref().map(|text| stated(&gateway, text, None)).transpose() {
+        Ok(granted) => granted,
+        Err(why) => return bad(&why),
+    };
     // A guessable name would let somebody use up another's token.
     let Ok(id) = random::secret() else {
         let why = "the system gives no random numbers; try again";
@@ -204,6 +234,10 @@ pub async fn issue(
     };
     let expires_s = clock::wall().as_secs() + ttl_s;
     let claims = Claims { id, expires_s, agent: body.agent, origin: body.origin.unwrap_or_default() };
+    if granted.is_some_and(|granted| !tokens.grant(clock::wall().as_secs(), &claims, granted)) {
+        let why = "too many statements wait for their page; try again soon";
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, why.into(), Some(Duration::from_secs(10)));
+    }
     let expires_at = clock::rfc3339(i64::try_from(expires_s * 1000).unwrap_or(i64::MAX));
     (StatusCode::CREATED, Json(Issued { token: tokens.issue(&claims), expires_at })).into_response()
 }

@@ -9,6 +9,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use privacy::consent::{Channel, PreGrant};
 use sip::sdp::{
     self, Candidate, CandidateKind, Fingerprint, LocalIce, LocalMedia, Negotiated, Protection, SdpError, SrtpPolicy,
 };
@@ -178,16 +179,21 @@ fn pave(gateway: &Gateway, side: &WebSide, agreed: Agreed) -> Result<(media::Leg
 
 /// A new call.
 fn begin(gateway: &Arc<Gateway>, side: &WebSide, pass: Pass, agreed: Agreed) -> Result<SessionId, Refusal> {
-    let Pass { agent, seat } = pass;
+    let Pass { agent, seat, granted_before } = pass;
     let id = SessionId::new().ok_or(Refusal::Random)?;
-    let Admission { id: call, agent, shard, poked, lines, place, turned_away } = gateway.admit_caller(agent)?;
+    let admission = gateway.admit_caller(agent)?;
     let (codec, security) = (agreed.negotiated.codec.name(), agreed.negotiated.security.name());
     let (leg, road, voice) = pave(gateway, side, agreed)?;
     let now = clock::now();
     let (inputs, inbox) = mpsc::channel(CALL_INPUTS);
-    let machine = Call::new(now, call, Arc::clone(&agent.agent), clock::today(), gateway.call_config(None));
+    let subject = granted_before.as_ref().map_or_else(|| gateway.nobody(), PreGrant::subject);
+    let spoken = Arc::clone(&admission.agent.agent);
+    let machine = Call::new(now, spoken, clock::today(), gateway.call_config(None));
+    let machine = gateway.begin(&admission, machine, (subject, Channel::Web), granted_before.as_ref());
+    let Admission { id: call, agent, shard, poked, lines, place, turned_away } = admission;
     let machine = if turned_away { machine.turned_away() } else { machine };
-    let mut summary = Summary::new(call, &agent.name, codec, &LineInfo::default());
+    let line = LineInfo { subject: Some(subject), ..LineInfo::default() };
+    let mut summary = Summary::new(call, &agent.name, codec, &line);
     summary.security(security);
     gateway.registry.update(summary.record());
     let around = gateway.surroundings(signaller(&side.sessions, call, &inputs), place);

@@ -79,10 +79,11 @@ impl Gateway {
         let agent = agent.replace("127.0.0.1:5080", &format!("127.0.0.1:{transfer}"));
         fs::write(scratch.0.join("front-desk.toml"), agent).expect("an agent");
         let data = scratch.0.join("data");
+        let policy = root().join("tests/data/policy.toml");
         let text = format!(
             "[sip]\nbind = \"127.0.0.1:0\"\n[http]\nbind = \"127.0.0.1:0\"\n\
              [rtp]\nports = [{first}, {last}]\n[calls]\nmax = 200\nturn_late_ms_max = 0\n[store]\ndir = {data:?}\n{more}\n\
-             [[agent]]\nfile = \"front-desk.toml\"\n"
+             [policy]\nfile = {policy:?}\n[[agent]]\nfile = \"front-desk.toml\"\n"
         );
         fs::write(&config, text).expect("a config");
         let log = File::create(scratch.0.join("gateway.log")).expect("a log");

@@ -85,7 +85,10 @@ impl Batch {
         for (Arrival { len, from, stamp }, buffer) in arrivals.into_iter().flatten().zip(self.buffers.iter_mut()) {
             count += 1;
             let age = stamp.map_or(Duration::ZERO, |s| wall.saturating_sub(s).min(AGE_MAX));
-            take(now.checked_sub(age).unwrap_or(now), from, buffer.get_mut(..len).unwrap_or_default());
+            let datagram = buffer.get_mut(..len).unwrap_or_default();
+            take(now.checked_sub(age).unwrap_or(now), from, datagram);
+            // The last buffers are used in bursts alone: what somebody said would lie there until the next one.
+            datagram.fill(0);
         }
         count
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use privacy::consent::PreGrant;
 use sip::sdp::{LocalMedia, Negotiated};
 use sip::{CallHandle, Peer};
 use tokio::sync::mpsc;
@@ -32,6 +33,8 @@ pub(super) struct Dialling {
     pub record: CallRecord,
     /// What is done if a machine answers.
     pub machine: MachineAction,
+    /// What they agreed to before.
+    pub granted_before: Option<PreGrant>,
     /// When it has rung long enough.
     pub until: Instant,
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use privacy::consent::{Channel, PreGrant};
 use sip::sdp::{self, LocalMedia, Negotiated, Security};
 use sip::{CallHandle, CallInfo, Peer, Private};
 use tokio::sync::mpsc;
@@ -26,6 +27,8 @@ use crate::store::{Direction, LineInfo};
 
 /// In our 200 to a caller: the call's id, as the API writes it.
 pub const CALL_HEADER: &str = "X-Dauys-Call";
+/// In our 200 and in our INVITE: that an AI speaks, for machines. There is no registered name for it.
+pub const DISCLOSURE_HEADER: &str = "X-AI-Disclosure";
 
 /// What routes may look at beside the numbers: who sent the call on, and what the caller's side adds.
 fn headers(info: &CallInfo) -> Vec<(String, String)> {
@@ -53,6 +56,8 @@ pub(super) struct Ready {
     pub line: LineInfo,
     /// Of a call of ours: what is done if a machine answers.
     pub machine: Option<MachineAction>,
+    /// What its other side agreed to before.
+    pub granted_before: Option<PreGrant>,
 }
 
 impl SipDriver {
@@ -112,9 +117,12 @@ impl SipDriver {
         let negotiated = offer.map(|o| answer(&o, &mut local)).transpose()?;
         let body = negotiated.as_ref().map_or_else(|| sdp::offer(&local), |n| n.body.clone());
         // Random, so it says nothing of anybody; who tests a trunk finds the call by it in the API.
-        let headers = vec![(CALL_HEADER.to_owned(), admission.id.to_string())];
+        let disclosure = self.gateway.disclosure(&admission.agent);
+        let told = [(CALL_HEADER, admission.id.to_string()), (DISCLOSURE_HEADER, disclosure)];
+        let headers = told.map(|(name, value)| (name.to_owned(), value)).to_vec();
         self.endpoint.answer_with(now, call, &body, headers).map_err(|_| Refused::Gone)?;
-        let line = LineInfo { direction: Direction::Inbound, trunk };
+        let subject = Some(self.gateway.subject_of(info.from_user.expose()));
+        let line = LineInfo { direction: Direction::Inbound, trunk, subject };
         self.waiting.insert(call, Waiting { admission, sockets, local, peer, line, negotiated });
         Ok(())
     }
@@ -128,7 +136,8 @@ impl SipDriver {
             return;
         };
         let Waiting { admission, sockets, local, peer, line, .. } = waiting;
-        match self.start(now, admission, sockets, &negotiated, Ready { local, peer, line, machine: None }) {
+        let ready = Ready { local, peer, line, machine: None, granted_before: None };
+        match self.start(now, admission, sockets, &negotiated, ready) {
             Some(running) => {
                 self.handles.insert(running.id, call);
                 self.running.insert(call, running);
@@ -146,8 +155,8 @@ impl SipDriver {
         negotiated: &Negotiated,
         ready: Ready,
     ) -> Option<Running> {
-        let Admission { id, agent, shard, poked, lines, place, turned_away } = admission;
-        let Ready { mut local, peer, line, machine } = ready;
+        let Ready { mut local, peer, line, machine, granted_before } = ready;
+        let id = admission.id;
         local.settle(negotiated);
         if matches!(negotiated.security, Security::Sdes { .. }) && !is_private(peer) {
             info!(call = %id, "its media is encrypted with keys that came unencrypted; use SIP over TLS against listeners");
@@ -157,7 +166,11 @@ impl SipDriver {
             error!(call = %id, "what was agreed on encryption cannot be done; hanging up");
             return None;
         };
-        let call = Call::new(now, id, Arc::clone(&agent.agent), clock::today(), self.gateway.call_config(machine));
+        let config = self.gateway.call_config(machine);
+        let call = Call::new(now, Arc::clone(&admission.agent.agent), clock::today(), config);
+        let subject = line.subject.unwrap_or_else(|| self.gateway.nobody());
+        let call = self.gateway.begin(&admission, call, (subject, Channel::Phone), granted_before.as_ref());
+        let Admission { agent, shard, poked, lines, place, turned_away, .. } = admission;
         let call = if turned_away { call.turned_away() } else { call };
         let mut summary = Summary::new(id, &agent.name, negotiated.codec.name(), &line);
         summary.security(negotiated.security.name());

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::SipDriver;
 use super::call::{Dialling, outcome};
-use super::inbound::Ready;
+use super::inbound::{DISCLOSURE_HEADER, Ready};
 use super::setup::media_at;
 use super::terms::local_media;
 use crate::call::{CallId, MachineAction};
@@ -20,12 +20,12 @@ use crate::outbound::{ORDERS, Order, OrderRefused};
 use crate::store::{CallRecord, Direction, LineInfo, TranscriptStore as _};
 
 impl SipDriver {
-    pub(super) fn order(&mut self, now: Instant, order: Order) {
+    pub(super) fn order(&mut self, now: Instant, mut order: Order) {
         // Just started: where the trunk is will be known in a moment, or not at all.
         if self.lines.is_looking(&order.trunk) && self.pending.len() < ORDERS && !self.stopping {
             return self.pending.push(order);
         }
-        let placed = self.place(now, &order);
+        let placed = self.place(now, &mut order);
         if let Err(refused) = &placed {
             metrics::counter!("dauys_orders_refused_total").increment(1);
             info!(trunk = %order.trunk, %refused, "an order to call was refused");
@@ -34,7 +34,7 @@ impl SipDriver {
         let _ = order.reply.send(placed);
     }
 
-    fn place(&mut self, now: Instant, order: &Order) -> Result<CallId, OrderRefused> {
+    fn place(&mut self, now: Instant, order: &mut Order) -> Result<CallId, OrderRefused> {
         if self.stopping {
             return Err(OrderRefused::Stopping);
         }
@@ -58,6 +58,7 @@ impl SipDriver {
         request.from_host = way.from_host;
         request.credentials = way.credentials;
         request.headers = way.headers;
+        request.headers.push((DISCLOSURE_HEADER.to_owned(), self.gateway.disclosure(&admission.agent)));
         let call = self.endpoint.invite(now, request).map_err(|error| {
             self.lines.free(&order.trunk);
             match error {
@@ -66,13 +67,15 @@ impl SipDriver {
             }
         })?;
         let id = admission.id;
-        let line = LineInfo { direction: Direction::Outbound, trunk: Some(order.trunk.clone()) };
+        let subject = Some(self.gateway.subject_of(&order.to));
+        let line = LineInfo { direction: Direction::Outbound, trunk: Some(order.trunk.clone()), subject };
         let record = CallRecord::new(id, &admission.agent.name, &line);
         self.gateway.registry.update(record.clone());
         info!(call = %id, trunk = %order.trunk, "calling");
         let until = now + Duration::from_secs(order.ring_s.into());
-        let machine = order.machine;
-        self.dialling.insert(call, Dialling { admission, sockets, local, peer, line, record, machine, until });
+        let (machine, granted_before) = (order.machine, order.granted_before.take());
+        let dialling = Dialling { admission, sockets, local, peer, line, record, machine, granted_before, until };
+        self.dialling.insert(call, dialling);
         Ok(id)
     }
 
@@ -88,14 +91,14 @@ impl SipDriver {
             let _ = self.endpoint.hangup(now, call, Some(sip::Reason::sip(488, "no common codec")));
             return;
         };
-        let Dialling { admission, sockets, local, peer, line, machine, .. } = dialling;
+        let Dialling { admission, sockets, local, peer, line, machine, granted_before, .. } = dialling;
         let id = admission.id;
         match self.start(
             now,
             admission,
             sockets,
             &negotiated,
-            Ready { local, peer, line: line.clone(), machine: Some(machine) },
+            Ready { local, peer, line: line.clone(), machine: Some(machine), granted_before },
         ) {
             Some(running) => {
                 self.handles.insert(id, call);
