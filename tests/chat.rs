@@ -33,7 +33,7 @@ impl Place {
         let _ = std::fs::remove_dir_all(&data);
         let text = format!(
             "[sip]\nbind = \"127.0.0.1:0\"\n[http]\nbind = \"127.0.0.1:0\"\n[rtp]\nports = [{ports}, {}]\n\
-             [calls]\nmax = 5\n[store]\ndir = {data:?}\n[web]\nbind = \"127.0.0.1:0\"\n{web}\n[[agent]]\nfile = \"agents/front-desk.toml\"\n",
+             [calls]\nmax = 5\n[store]\ndir = {data:?}\n[web]\nbind = \"127.0.0.1:0\"\n{web}\n[policy]\nfile = \"policy/default.toml\"\n[[agent]]\nfile = \"agents/front-desk.toml\"\n",
             ports + 10
         );
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/test.toml");
@@ -145,14 +145,17 @@ impl Chat {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chat_is_answered_and_kept_where_the_caller_agreed() {
-    let place = Place::new("yes", 47_400, "policy_url = \"/privacy\"\npolicy_version = \"7\"").await;
+    let place = Place::new("yes", 47_400, "").await;
     let mut chat = place.chat("front-desk").await;
     let hello = chat.kind("hello").await;
     assert_eq!((&hello["agent"], &hello["language"]), (&json!("front-desk"), &json!("en")));
+    let told = chat.kind("disclosure").await;
+    assert_eq!((&told["ai"], &told["operator"]), (&json!(true), &json!("Bright Smile Dental")));
     let asked = chat.kind("consent").await;
-    assert_eq!((&asked["policy_version"], &asked["policy_url"]), (&json!("7"), &json!("/privacy")));
+    assert_eq!((&asked["scope"], &asked["policy_url"]), (&json!("transcript"), &told["url"]));
     chat.caption("agent", "AI assistant").await;
-    chat.say(json!({"type": "consent", "grant": true, "policy_version": "7"})).await;
+    let version = &asked["policy_version"];
+    chat.say(json!({"type": "consent", "scope": "transcript", "grant": true, "policy_version": version})).await;
     assert_eq!(chat.kind("consented").await["granted"], true);
     chat.write(QUESTION).await;
     chat.caption("caller", QUESTION).await;
@@ -167,7 +170,7 @@ async fn a_chat_is_answered_and_kept_where_the_caller_agreed() {
     assert_eq!(record["codec"], "text");
     let (_, transcript) = place.get(&format!("/api/v1/calls/{call}/transcript")).await;
     assert!(transcript.contains(QUESTION) && transcript.contains("nine"), "{transcript}");
-    assert!(!common::search_bytes(&[&place.data], "saturday").is_empty(), "positive control: it is kept");
+    assert!(common::search_bytes(&[&place.data], "saturday").is_empty(), "what is kept is sealed");
     place.stop().await;
 }
 

@@ -26,7 +26,7 @@ async fn start(name: &str, ports: (u16, u16), calls: &str) -> (Running, std::pat
     let data = std::env::temp_dir().join(format!("dauys-strained-{name}-{}", std::process::id()));
     let text = format!(
         "[sip]\nbind = \"127.0.0.1:0\"\n[http]\nbind = \"127.0.0.1:0\"\n[rtp]\nports = [{}, {}]\n\
-         [calls]\n{calls}\n[store]\ndir = {data:?}\n[[agent]]\nfile = \"agents/front-desk.toml\"\n",
+         [calls]\n{calls}\n[store]\ndir = {data:?}\n[policy]\nfile = \"policy/default.toml\"\n[[agent]]\nfile = \"agents/front-desk.toml\"\n",
         ports.0, ports.1
     );
     let config =

@@ -70,6 +70,7 @@ fn dependencies_point_one_way() {
     check("sip/Cargo.toml", &[&io[..], &["dauys-media", "dauys-models"]].concat());
     check("media/Cargo.toml", &[&io[..], &["dauys-sip", "dauys-models"]].concat());
     check("models/Cargo.toml", &["dauys", "dauys-sip", "tokio"]);
+    check("privacy/Cargo.toml", &[&io[..], &["dauys-sip", "dauys-media", "dauys-models", "getrandom"]].concat());
 }
 
 #[test]
@@ -96,7 +97,8 @@ fn sip_and_media_know_no_socket_clock_task_or_file() {
 fn decisions_know_no_socket_clock_or_task() {
     let words = ["tokio", "UdpSocket", "Instant::now", "SystemTime", "std::thread", "async fn", ".await"];
     absent("src/dialogue", &words, &[], false);
-    absent("src/privacy", &words, &[], false);
+    absent("privacy/src", &words, &[], false);
+    absent("privacy/src", &["std::fs", "std::process", "std::env", "getrandom"], &[], false);
     absent("src/net/resolve", &words, &[], false);
     absent("src/trunk", &words, &[], false);
     absent("src/trunk.rs", &words, &[], false);
@@ -110,6 +112,9 @@ fn decisions_know_no_socket_clock_or_task() {
         "action.rs",
         "answering.rs",
         "tone.rs",
+        "consent.rs",
+        "ogg.rs",
+        "recording.rs",
         "machine",
     ] {
         absent(&format!("src/call/{file}"), &words, &[], false);
@@ -119,6 +124,23 @@ fn decisions_know_no_socket_clock_or_task() {
 #[test]
 fn the_clock_is_read_in_one_place() {
     absent("", &["Instant::now()", "SystemTime::now()", "Zoned::now()"], &["src/clock.rs", "tests", "benches"], false);
+}
+
+/// Data leaves by the broker's tickets. What fetches model files, what reads the times of rehearsed calls and what calls as
+/// a page does carry nobody's data.
+#[test]
+fn data_leaves_by_one_way() {
+    let clients = ["reqwest", "hyper::client", "hyper_util::client", "ureq", "isahc", "attohttpc", "curl::"];
+    absent("src", &clients, &["src/egress.rs", "src/egress", "src/caller", "src/rehearse/stages.rs"], false);
+    absent("models", &clients, &["models/src/pull/fetch.rs"], false);
+    for crate_of_ours in ["sip", "media", "privacy"] {
+        absent(crate_of_ours, &clients, &[], true);
+    }
+    let egress = fs::read_to_string(root().join("src/egress.rs")).expect("the way out");
+    assert!(egress.contains("redirect::Policy::none()") && egress.contains("no_proxy()"));
+    let parcel = fs::read_to_string(root().join("src/egress/parcel.rs")).expect("the way out");
+    let logged = parcel.find("log.write(row.clone())").expect("it is logged");
+    assert!(logged < parcel.find(".send().await").expect("it is sent"), "logged before the first byte leaves");
 }
 
 #[test]

@@ -20,6 +20,7 @@ export const ABOUT = {
   language: "en",
   disclosure: "Hello, this is Bright Smile Dental. I'm the clinic's AI assistant.",
   consent: {
+    scope: "transcript",
     text: "May I keep a written transcript of this call? Please say yes or no.",
     policy_version: "2026-11",
     policy_url: "https://example.com/privacy",

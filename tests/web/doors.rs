@@ -115,6 +115,11 @@ fn a_page_shows_a_token_that_is_good_once() {
     assert_eq!(guest["ice_servers"].as_array().map(Vec::len), Some(2), "{guest}");
     assert!(guest["ice_servers"][1]["credential"].as_str().is_some_and(|c| c.len() == 28), "{guest}");
     assert!(guest["disclosure"].as_str().is_some_and(|d| d.contains("AI")), "{guest}");
+    assert_eq!(
+        (&guest["consent"], &guest["consent"]["scope"]),
+        (&guest["consents"][0], &json!("transcript")),
+        "{guest}"
+    );
     assert!(guest["consent"]["text"].is_string() && guest["consent"]["policy_version"].is_string(), "{guest}");
 
     // Looking used nothing up. Another address behind the proxy has calls of its own.
