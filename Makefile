@@ -46,7 +46,7 @@ test: setup-test
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo build --workspace --locked
 	$(CARGO_TARGET_DIR)/debug/dauys models pull
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 bench: setup-test
 	cargo build --release --locked
