@@ -6,8 +6,8 @@ set -euo pipefail
 declare -A PACKAGES=(
   # clang, cmake: whisper.cpp; espeak-ng: phonemes; asound: `dauys console`; pip: model packages
   [run]="build-essential cmake clang libclang-dev pkg-config libasound2-dev libespeak-ng-dev espeak-ng-data python3 python3-pip ca-certificates"
-  # independent SIP stacks that the tests call with; a browser; a proxy; a name server; hours of speech without a key in it
-  [test]="python3-venv chromium fonts-inter iproute2 baresip-core sip-tester sox dnsmasq-base linphone-cli kamailio asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav asterisk-core-sounds-ru-wav"
+  # independent SIP stacks that the tests call with; a browser; a proxy; a name server; a database server; hours of speech without a key in it
+  [test]="python3-venv chromium fonts-inter iproute2 baresip-core sip-tester sox dnsmasq-base linphone-cli kamailio postgresql asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav asterisk-core-sounds-ru-wav"
 )
 PJSUA2="pjsua2-python==2.15.1.post1"
 AIORTC="aiortc==1.16.0"
@@ -41,6 +41,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   # Being installed starts it, on the port that the gateway wants; the tests start their own.
   if [[ " ${missing[*]} " == *" kamailio "* ]] && [ -d /run/systemd/system ]; then
     $sudo systemctl disable --now --quiet kamailio
+  fi
+  # The same: the tests start a server of their own, on no port.
+  if [[ " ${missing[*]} " == *" postgresql "* ]] && [ -d /run/systemd/system ]; then
+    $sudo systemctl disable --now --quiet postgresql
   fi
 fi
 

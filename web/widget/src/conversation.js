@@ -19,7 +19,7 @@ class Conversation {
 
   reset() {
     Object.assign(this, { phase: "idle", mode: "voice", turn: "listening", why: "" });
-    Object.assign(this, { consent: null, kept: null, id: undefined, since: undefined });
+    Object.assign(this, { consent: null, answers: {}, kept: null, id: undefined, since: undefined });
     this.mic.mute(false);
   }
 
@@ -195,7 +195,7 @@ class Conversation {
       state: () => this.set({ turn: TURNS.includes(message.state) ? message.state : this.turn }),
       caption: () => this.shows.caption(message),
       consent: () => this.set({ consent: { ...message, answered: false } }),
-      consented: () => this.set({ consent: null, kept: Boolean(message.granted) }),
+      consented: () => this.consented(message),
       ended: () => this.over("ended"),
       error: () => console.warn(`Dauys: ${message.text}`),
     };
@@ -206,13 +206,23 @@ class Conversation {
     this.set({ id: resume ?? this.id, language: language ?? this.language });
   }
 
+  /** Each scope is answered by itself; words and sound are what is kept. */
+  consented({ scope = "transcript", granted }) {
+    const answers = { ...this.answers, [scope]: Boolean(granted) };
+    const ofKeeping = ["transcript", "audio"].filter((one) => one in answers);
+    const kept = ofKeeping.length ? ofKeeping.some((one) => answers[one]) : null;
+    // Another question may stand there by now.
+    const consent = (this.consent?.scope ?? scope) === scope ? null : this.consent;
+    this.set({ answers, kept, consent });
+  }
+
   // ---- what the caller does
 
   answer(grant) {
     if (!this.consent || this.consent.answered) return;
     // To what was read, and to nothing newer.
-    const { policy_version } = this.consent;
-    const sent = this.road?.send({ type: "consent", grant, policy_version });
+    const { scope, policy_version } = this.consent;
+    const sent = this.road?.send({ type: "consent", scope, grant, policy_version });
     if (sent) this.set({ consent: { ...this.consent, answered: true } });
     else this.shows.notice("notSent");
   }
@@ -263,7 +273,7 @@ class Conversation {
     this.road = this.next = this.since = this.id = undefined;
     this.closeSound();
     this.levels.close();
-    this.set({ phase: "ended", why, consent: null, kept: null });
+    this.set({ phase: "ended", why, consent: null, answers: {}, kept: null });
   }
 
   closeSound() {

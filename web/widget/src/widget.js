@@ -260,7 +260,7 @@ class Widget {
     const speak = { label: t.talk, picture: "mic", go: () => this.start("voice") };
     const type = { label: t.write, picture: "type", go: () => this.start("text") };
     if (phase === "idle") {
-      const text = agent?.disclosure ?? t.disclosure;
+      const text = [agent?.disclosure ?? t.disclosure, agent?.keeps].filter(Boolean).join(" ");
       const lang = agent?.disclosure ? agent.language : this.language;
       return { title: t.how, text, lang, note: voice && t.micWhy, choices: voice ? [speak, type] : [type], policy: agent?.consent };
     }
@@ -315,18 +315,20 @@ class Widget {
   renderConsent() {
     const { talk, t } = this;
     const asked = talk.phase === "live" ? talk.consent : null;
-    const fresh = asked && this.consent.hidden;
+    const fresh = asked && (this.consent.hidden || this.asked !== asked.text);
+    this.asked = asked?.text;
     show(this.consent, Boolean(asked));
     if (!asked) return;
+    const yes = ["transcript", "audio", undefined].includes(asked.scope) ? t.consentYes : t.yes;
     this.consent.setAttribute("aria-label", t.consent);
     write(this.consentText, asked.text);
     this.consentText.lang = talk.language ?? this.language;
     this.renderPolicy(this.consentMore, asked, talk.mode === "voice" ? t.consentVoice : "");
-    write(this.yes, t.consentYes);
+    write(this.yes, yes);
     write(this.no, t.consentNo);
     for (const choice of [this.yes, this.no]) choice.disabled = asked.answered;
     if (!fresh) return;
-    this.announce(`${t.consent}: ${t.consentYes} / ${t.consentNo}`);
+    this.announce(`${t.consent}: ${yes} / ${t.consentNo}`);
     this.captions.scroll();
   }
 
