@@ -9,8 +9,9 @@ const PEAK_MAX: f32 = 0.89;
 const SILENCE: f32 = 0.02;
 /// Length of a window, samples at 16 kHz: 5 ms.
 const WINDOW: usize = 80;
-/// Silence left before the first sound, samples: 30 ms.
-const HEAD: usize = 480;
+/// Silence left before the first sound, samples: 10 ms, for a soft beginning. A caller waits for each of them, and with
+/// more the first packet of an answer would be all silence.
+const HEAD: usize = 160;
 /// Silence left after the last sound, samples: 120 ms, so that the next clause does not run into it.
 const TAIL: usize = 1_920;
 
