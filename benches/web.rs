@@ -51,19 +51,23 @@ fn main() {
     let named = |part: &str| args.iter().any(|a| a == part);
     let wants = |part: &str| named(part) || !parts.into_iter().any(named);
     let mut raw = report::read();
-    raw["machine"] = json!(shared::machine());
+    // Parts may have been measured on different machines.
+    let mut keep = |part: &str, mut figures: Value| {
+        figures["machine"] = json!(shared::machine());
+        raw[part] = figures;
+    };
     if wants("connect") || wants("talk") {
         let mut gateway = Gateway::start_with("bench-web", WEB, &["export DAUYS__CALLS__TURN_LATE_MS_MAX=0"]);
         if wants("connect") {
-            raw["connect"] = connect(&gateway);
+            keep("connect", connect(&gateway));
         }
         if wants("talk") {
-            raw["talk"] = talk(&gateway);
+            keep("talk", talk(&gateway));
         }
         gateway.stop();
     }
     if wants("hold") {
-        raw["hold"] = hold::run(calls, seconds, number("--shards", SHARDS) as usize);
+        keep("hold", hold::run(calls, seconds, number("--shards", SHARDS) as usize));
     }
     report::write(&raw);
 }

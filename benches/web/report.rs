@@ -17,21 +17,23 @@ pub fn write(raw: &Value) {
 }
 
 fn table(raw: &Value) -> String {
-    let mut text = format!(
-        "Machine: {} (shared; callers and gateway on the same cores). Command: `cargo bench --bench web`. Calls as web \
-         pages make them: WHIP, ICE, DTLS-SRTP, Opus, a data channel, all on loopback.\n\n| what | measured |\n|---|---|\n",
-        raw["machine"].as_str().unwrap_or("unknown")
-    );
+    let mut text =
+        "Command: `cargo bench --bench web`. Calls as web pages make them: WHIP, ICE, DTLS-SRTP, Opus, a data \
+                    channel, all on loopback; callers and gateway on the same cores, which are shared.\n\n\
+                    | what | measured |\n|---|---|\n"
+            .to_owned();
     let mut row = |what: &str, value: String| text += &format!("| {what} | {value} |\n");
     let times = |t: &Value| format!("p50 {}, p95 {}, max {} ms", t["p50"], t["p95"], t["max"]);
     let connect = &raw["connect"];
     if connect.is_object() {
+        row("**connecting**", machine(connect));
         let what = format!("from the offer to the agent's first speech, {} calls", connect["calls"]);
         row(&what, times(&connect["heard_ms"]));
         row("of that, until the call was reached by ICE", times(&connect["reached_ms"]));
     }
     let summary = &raw["talk"]["summary"];
     if summary.is_object() {
+        row("**talking**", machine(&raw["talk"]));
         let speech = &summary["speech_ms"];
         let what = format!("voice to voice, {} turns of {} calls", speech["count"], summary["answered_calls"]);
         row(&what, times(speech));
@@ -39,9 +41,14 @@ fn table(raw: &Value) -> String {
     }
     let hold = &raw["hold"];
     if hold.is_object() {
+        row("**holding**", machine(hold));
         held(hold, &mut row);
     }
     text
+}
+
+fn machine(part: &Value) -> String {
+    part["machine"].as_str().unwrap_or("an unknown machine").to_owned()
 }
 
 fn held(hold: &Value, row: &mut impl FnMut(&str, String)) {
