@@ -426,7 +426,7 @@ mod tests {
         let text = "[sip]\nbind = \"127.0.0.1:5060\"\nnameserver = \"127.0.0.1:53\"\n\
                     [[trunk]]\nname = \"t\"\nto = [\"sip:a.example\", \"sip:b.example\"]\n\
                     [[trunk]]\nname = \"other\"\nto = [\"sip:c.example\"]\n\
-                    [[agent]]\nname = \"desk\"\nfile = \"desk.toml\"";
+                    [[agent]]\nfile = \"desk.toml\"";
         let config = Config::parse(std::path::Path::new("x.toml"), text, std::iter::empty()).expect("a config");
         Lines::new(clock::now(), &config, &[]).expect("lines")
     }
