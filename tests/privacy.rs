@@ -6,6 +6,8 @@
 mod abroad;
 #[path = "privacy/calls.rs"]
 mod calls;
+#[path = "privacy/chat.rs"]
+mod chat;
 mod common;
 #[path = "privacy/hook.rs"]
 mod hook;
@@ -13,6 +15,8 @@ mod hook;
 mod killed;
 #[path = "privacy/papers.rs"]
 mod papers;
+#[path = "privacy/place.rs"]
+mod place;
 #[path = "privacy/restored.rs"]
 mod restored;
 #[path = "privacy/scan.rs"]

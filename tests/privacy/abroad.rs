@@ -11,20 +11,15 @@ use std::time::Duration;
 
 use dauys::config::Config;
 use dauys::gateway::{Gateway, Running};
-use futures_util::{SinkExt as _, StreamExt as _};
 use models::Engines;
 use models::fake::Script;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::chat::Chat;
 
 /// In the environment: this is the process in the namespace.
 const INSIDE: &str = "DAUYS_TEST_INSIDE";
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Of a block for documentation (RFC 5737); in the namespace it is this machine's, so that packets have somewhere to go.
 const MODEL: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 /// Nothing that the agent's file answers.
@@ -116,40 +111,11 @@ async fn start(name: &str) -> (Running, PathBuf) {
     (Gateway::start_with(config, &|_| {}, engines).await.expect("it starts"), dir)
 }
 
-struct Chat(WebSocketStream<TcpStream>);
-
-impl Chat {
-    async fn open(running: &Running) -> Self {
-        let request = format!("ws://{}/chat/front-desk", running.http).into_client_request().expect("an address");
-        let stream = TcpStream::connect(running.http).await.expect("HTTP answers");
-        Self(client_async(request, stream).await.expect("a chat").0)
-    }
-
-    async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.expect("it is sent");
-    }
-
-    async fn until(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.unwrap_or_else(|_| panic!("waited for {what}")) {
-                Some(Ok(Message::Text(text))) => {
-                    let message: Value = serde_json::from_str(&text).expect("JSON");
-                    if is_it(&message) {
-                        return message;
-                    }
-                }
-                Some(Ok(_)) => {}
-                _ => panic!("it closed before {what}"),
-            }
-        }
-    }
-}
-
 /// One chat that answers each question, then asks what only the model could answer: all packets, and the model's.
 async fn asked(name: &str, refused: Option<&str>) -> (usize, usize) {
     let capture = Capture::start();
     let (running, dir) = start(name).await;
-    let mut chat = Chat::open(&running).await;
+    let mut chat = Chat::open(running.http).await;
     for scope in ASKED {
         let question = chat.until(scope, |m| m["type"] == "consent" && m["scope"] == scope).await;
         let (version, grant) = (&question["policy_version"], refused != Some(scope));

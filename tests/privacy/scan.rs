@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::sound;
@@ -58,6 +58,11 @@ impl Scanner {
         Self { phrases: phrases.iter().map(|p| Phrase::new(p)).collect() }
     }
 
+    /// Looks for this too from now on.
+    pub fn also(&mut self, phrase: Phrase) {
+        self.phrases.push(phrase);
+    }
+
     /// A text, a file's bytes, or a piece of memory.
     pub fn bytes(&self, place: &str, base: u64, bytes: &[u8], finds: &mut Finds) {
         for phrase in &self.phrases {
@@ -83,20 +88,47 @@ impl Scanner {
 
     /// Every file below, whatever it is called; also its name.
     pub fn folder(&self, top: &Path) -> Finds {
+        self.folder_since(top, &Files::default())
+    }
+
+    /// The same without pages that are as they were before: they hold nothing that came after it.
+    pub fn folder_since(&self, top: &Path, before: &Files) -> Finds {
         let mut finds = Finds::default();
-        let mut open = vec![top.to_path_buf()];
-        while let Some(path) = open.pop() {
+        for path in all_below(top) {
             let name = path.display().to_string();
             self.bytes(&format!("the name {name}"), 0, name.as_bytes(), &mut finds);
-            if path.is_dir() {
-                open.extend(fs::read_dir(&path).expect("readable").flatten().map(|e| e.path()));
-            } else if path.is_file() {
+            if path.is_file() {
                 // A file that goes while it is looked for is not there.
                 let bytes = fs::read(&path).unwrap_or_default();
-                self.bytes(&name, 0, &bytes, &mut finds);
+                let was = before.0.get(&path).map_or(&[][..], Vec::as_slice);
+                let as_before = |at: usize, page: &[u8]| was.get(at..at + page.len()) == Some(page);
+                self.pages(&name, (0, &bytes), as_before, &mut finds);
             }
         }
         finds
+    }
+
+    /// Each stretch of pages that are not empty and not as before.
+    fn pages(
+        &self,
+        place: &str,
+        (base, bytes): (u64, &[u8]),
+        as_before: impl Fn(usize, &[u8]) -> bool,
+        finds: &mut Finds,
+    ) {
+        let is_new = |(n, page): (usize, &[u8])| page.iter().any(|b| *b != 0) && !as_before(n * PAGE, page);
+        let mut start = None;
+        for (n, is_new) in bytes.chunks(PAGE).enumerate().map(is_new).chain([false]).enumerate() {
+            match start {
+                None if is_new => start = Some(n * PAGE),
+                Some(from) if !is_new => {
+                    let piece = &bytes[from..bytes.len().min(n * PAGE)];
+                    self.bytes(place, base + from as u64, piece, finds);
+                    start = None;
+                }
+                _ => {}
+            }
+        }
     }
 
     /// What a core file of the process would hold, and files that it holds open and that have no name any more. Pages
@@ -106,25 +138,37 @@ impl Scanner {
         for region in &image.regions {
             let as_before =
                 |at: usize, page: &[u8]| before.is_some_and(|b| b.page(region.start + at as u64) == Some(page));
-            let is_new = |(n, page): (usize, &[u8])| page.iter().any(|b| *b != 0) && !as_before(n * PAGE, page);
-            let mut start = None;
-            for (n, is_new) in region.bytes.chunks(PAGE).enumerate().map(is_new).chain([false]).enumerate() {
-                match start {
-                    None if is_new => start = Some(n * PAGE),
-                    Some(from) if !is_new => {
-                        let piece = &region.bytes[from..region.bytes.len().min(n * PAGE)];
-                        self.bytes(&format!("memory {}", region.name), region.start + from as u64, piece, &mut finds);
-                        start = None;
-                    }
-                    _ => {}
-                }
-            }
+            self.pages(&format!("memory {}", region.name), (region.start, &region.bytes), as_before, &mut finds);
         }
         for (name, bytes) in &image.open_files {
             self.bytes(&format!("open file {name}"), 0, bytes, &mut finds);
         }
         finds
     }
+}
+
+/// A copy of every file below a folder.
+#[derive(Default)]
+pub struct Files(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Files {
+    pub fn of(top: &Path) -> Self {
+        let files = all_below(top).into_iter().filter(|path| path.is_file());
+        Self(files.map(|path| (path.clone(), fs::read(path).unwrap_or_default())).collect())
+    }
+}
+
+/// The folder and everything below it.
+fn all_below(top: &Path) -> Vec<PathBuf> {
+    let mut all = vec![top.to_path_buf()];
+    let mut next = 0;
+    while let Some(path) = all.get(next).cloned() {
+        next += 1;
+        if path.is_dir() {
+            all.extend(fs::read_dir(&path).expect("readable").flatten().map(|e| e.path()));
+        }
+    }
+    all
 }
 
 /// A copy of all that a process has written into its memory, as a core file has it.
@@ -312,6 +356,12 @@ mod tests {
         KINDS.into_iter().enumerate().for_each(|(n, kind)| {
             assert!(finds.has(&format!("sound{n}"), &kind.to_string()), "{kind}: {finds:?}");
         });
+        let before = Files::of(&top);
+        assert!(scanner.folder_since(&top, &before).is_empty(), "nothing came since");
+        let mut junk = fs::read(deep.join("junk")).expect("readable");
+        junk[100_000..][..PHRASE.len()].copy_from_slice(PHRASE.as_bytes());
+        fs::write(deep.join("junk"), junk).expect("written");
+        assert!(scanner.folder_since(&top, &before).has("junk", "UTF-8"), "what came since");
         fs::write(deep.join("near the clinic"), b"").expect("written");
         assert!(scanner.folder(&top).has("the name", "UTF-8"), "a file's name");
         let _ = fs::remove_dir_all(top);

@@ -15,6 +15,8 @@ pub enum Form {
     HexUpper,
     /// As JSON writes what is not ASCII.
     JsonEscapes,
+    /// Of what is no text: as it is.
+    Bytes,
 }
 
 pub const FORMS: [Form; 8] = [
@@ -38,6 +40,7 @@ impl fmt::Display for Form {
             Self::HexLower => f.write_str("hex"),
             Self::HexUpper => f.write_str("HEX"),
             Self::JsonEscapes => f.write_str("\\u escapes"),
+            Self::Bytes => f.write_str("bytes"),
         }
     }
 }
@@ -57,9 +60,21 @@ impl Phrase {
             let forms = forms().filter(|form| *form != Form::JsonEscapes || !case.is_ascii());
             needles.extend(forms.map(|form| (form, written(&case, form))));
         }
+        Self::of(needles)
+    }
+
+    /// What is no text: as it is, and as texts write bytes.
+    pub fn of_bytes(pieces: &[&[u8]]) -> Self {
+        let as_texts =
+            FORMS.into_iter().filter(|form| matches!(form, Form::Base64(_) | Form::HexLower | Form::HexUpper));
+        let forms: Vec<Form> = as_texts.chain([Form::Bytes]).collect();
+        Self::of(pieces.iter().flat_map(|piece| forms.iter().map(|form| (*form, coded(piece, *form)))).collect())
+    }
+
+    fn of(mut needles: Vec<(Form, Vec<u8>)>) -> Self {
         needles.sort();
         needles.dedup();
-        assert!(needles.iter().all(|(_, n)| n.len() >= 8), "too short to prove anything: {text}");
+        assert!(needles.iter().all(|(_, n)| n.len() >= 8), "too short to prove anything: {needles:?}");
         let mut starts = vec![0u16; 1 << 16];
         for (at, (_, needle)) in needles.iter().enumerate() {
             let start = usize::from(needle[0]) << 8 | usize::from(needle[1]);
@@ -110,13 +125,20 @@ fn forms() -> impl Iterator<Item = Form> {
 /// The text in one form, without what depends on its neighbours.
 pub fn written(text: &str, form: Form) -> Vec<u8> {
     match form {
-        Form::Utf8 => text.as_bytes().to_vec(),
         Form::Utf16Le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         Form::Utf16Be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
-        Form::Base64(shift) => base64_core(text.as_bytes(), shift),
-        Form::HexLower => text.bytes().flat_map(|b| format!("{b:02x}").into_bytes()).collect(),
-        Form::HexUpper => text.bytes().flat_map(|b| format!("{b:02X}").into_bytes()).collect(),
         Form::JsonEscapes => text.encode_utf16().flat_map(|u| escaped(u).into_bytes()).collect(),
+        form => coded(text.as_bytes(), form),
+    }
+}
+
+/// Bytes as texts write them, or as they are.
+fn coded(bytes: &[u8], form: Form) -> Vec<u8> {
+    match form {
+        Form::Base64(shift) => base64_core(bytes, shift),
+        Form::HexLower => bytes.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect(),
+        Form::HexUpper => bytes.iter().flat_map(|b| format!("{b:02X}").into_bytes()).collect(),
+        _ => bytes.to_vec(),
     }
 }
 
@@ -183,6 +205,17 @@ mod tests {
             let text = format!("{}is there parking near the clinic, please?", "x".repeat(lead));
             let all = found(&phrase, &base64(text.as_bytes()));
             assert!(matches!(all[..], [Form::Base64(_)]), "{lead}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_found_in_every_form() {
+        let pieces = [junk(21, 24), junk(22, 24)];
+        let phrase = Phrase::of_bytes(&[&pieces[0], &pieces[1]]);
+        assert_eq!(found(&phrase, &junk(1, 1 << 20)), [], "others are not");
+        for (piece, form) in pieces.iter().flat_map(|p| phrase.needles.iter().map(move |(form, _)| (p, *form))) {
+            let bytes = [junk(3, 50), coded(piece, form), junk(4, 50)].concat();
+            assert_eq!(found(&phrase, &bytes), [form]);
         }
     }
 
