@@ -13,6 +13,10 @@ mod common;
 mod hook;
 #[path = "privacy/killed.rs"]
 mod killed;
+#[path = "privacy/ordered.rs"]
+mod ordered;
+#[path = "privacy/pages.rs"]
+mod pages;
 #[path = "privacy/papers.rs"]
 mod papers;
 #[path = "privacy/place.rs"]
