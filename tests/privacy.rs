@@ -21,6 +21,8 @@ mod pages;
 mod papers;
 #[path = "privacy/place.rs"]
 mod place;
+#[path = "privacy/recorded.rs"]
+mod recorded;
 #[path = "privacy/restored.rs"]
 mod restored;
 #[path = "privacy/scan.rs"]

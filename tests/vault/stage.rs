@@ -212,7 +212,7 @@ pub fn found(dir: &Path, needle: &[u8]) -> bool {
 }
 
 /// A database of its own on the private server.
-async fn new_database() -> String {
+pub async fn new_database() -> String {
     static N: AtomicU32 = AtomicU32::new(0);
     let socket = server();
     let name = format!("t{}", N.fetch_add(1, Ordering::Relaxed));
@@ -223,8 +223,9 @@ async fn new_database() -> String {
     url(&name)
 }
 
-/// The folder of its socket. It runs as another user than root, as it insists, and ends with this process.
-fn server() -> &'static Path {
+/// The folder of its socket, with everything that it writes: `data`, and in `log` every statement with its values. It runs
+/// as another user than root, as it insists, and ends with this process.
+pub fn server() -> &'static Path {
     static SERVER: OnceLock<(PathBuf, Child)> = OnceLock::new();
     let (dir, _) = SERVER.get_or_init(|| {
         let bin = programs();
@@ -251,7 +252,8 @@ fn server() -> &'static Path {
         );
         let parent = std::process::id();
         let serve = format!(
-            "{bin}/postgres -D {dir_text}/data -k {dir_text} -c listen_addresses='' -c fsync=off & P=$!; \
+            "mkdir {dir_text}/log; {bin}/postgres -D {dir_text}/data -k {dir_text} -c listen_addresses='' -c fsync=off \
+             -c log_statement=all 2>{dir_text}/log/all & P=$!; \
              while [ -d /proc/{parent} ]; do sleep 1; done; kill -INT $P; wait $P; rm -rf {dir_text}/*"
         );
         let child = run(&serve).spawn().expect("PostgreSQL starts");
