@@ -449,6 +449,7 @@ impl Gateway {
         Surroundings {
             store: Arc::new(self.store.clone()) as Arc<dyn TranscriptStore>,
             registry: Arc::clone(&self.registry),
+            live: Arc::clone(self.store.live()),
             strain: self.strain.clone(),
             think: self.think.clone(),
             warm: self.warm.clone(),

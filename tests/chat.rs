@@ -7,11 +7,14 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dauys::call::CallId;
 use dauys::config::Config;
 use dauys::gateway::{Gateway, Running};
+use dauys::store::rows;
 use futures_util::{SinkExt, StreamExt};
 use models::Engines;
 use models::fake::Script;
+use privacy::consent::Past;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -68,6 +71,35 @@ impl Place {
     async fn get(&self, path: &str) -> (u16, String) {
         let answer = reqwest::get(format!("http://{}{path}", self.running.http)).await.expect("HTTP answers");
         (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// The privacy desk, as this machine's operator.
+    async fn ask_desk(&self, path: &str, body: Value) -> (u16, Value) {
+        let url = format!("http://{}/api/v1/privacy/{path}", self.running.http);
+        let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("HTTP answers");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
+    /// Every step of a call's consent that is on record, which have to be one history.
+    async fn consent(&self, call: &str) -> Vec<String> {
+        let store = &self.running.gateway.store;
+        store.flush().await;
+        let call = CallId::parse(call).expect("an id");
+        let events = rows::events(store.db(), store.tenant(), call).await.expect("reads");
+        Past::of(&events).expect("one history");
+        events.iter().map(|event| format!("{} by {}", event.state, event.channel)).collect()
+    }
+
+    /// An erasure may still be at it.
+    async fn is_empty_of_lines(&self) -> bool {
+        let db = self.running.gateway.store.db();
+        for _ in 0..100 {
+            if db.number("SELECT count(*) FROM lines", &[]).await.expect("counts") == 0 {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
     }
 
     /// The call's record, once it has ended.
@@ -278,6 +310,36 @@ async fn a_page_that_talks_nonsense_is_cut_off() {
         chat.kind("hello").await;
         chat.socket.send(wrong).await.expect("it is sent");
         chat.closed().await;
+    }
+    place.stop().await;
+}
+
+/// The desk withdraws, or erases, while the caller is still there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_desk_takes_back_ends_in_the_call_that_goes_on() {
+    let place = Place::new("desk", 47_500, "").await;
+    for path in ["claims", "erasures"] {
+        let mut chat = place.chat("front-desk").await;
+        let call = chat.kind("hello").await["call"].as_str().expect("an id").to_owned();
+        chat.write("yes").await;
+        chat.until("a yes", |m| m["type"] == "consented" && m["granted"] == true).await;
+        chat.write(QUESTION).await;
+        chat.caption("agent", "nine").await;
+        let (body, status, last) = match path {
+            "claims" => (json!({"what": "withdrawal", "who": {"call": call}, "call": call}), 201, "withdrawn by api"),
+            _ => (json!({"who": {"call": call}, "why": "asked by telephone, case 12"}), 202, "erased by api"),
+        };
+        let (got, answer) = place.ask_desk(path, body).await;
+        assert_eq!(got, status, "{answer}");
+        chat.until("a no", |m| m["type"] == "consented" && m["granted"] == false).await;
+        chat.caption("agent", "deleting").await;
+        assert_eq!(place.get(&format!("/api/v1/calls/{call}/transcript")).await.0, 403, "{path}: at once");
+        chat.write("And on Sunday?").await;
+        chat.caption("agent", "Sunday").await;
+        chat.say(json!({"type": "bye"})).await;
+        chat.closed().await;
+        assert_eq!(place.consent(&call).await, ["asked by text", "granted in writing by text", last], "{path}");
+        assert!(place.is_empty_of_lines().await, "{path}");
     }
     place.stop().await;
 }

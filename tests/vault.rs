@@ -4,6 +4,8 @@
 
 #[path = "vault/erasing.rs"]
 mod erasing;
+#[path = "vault/going.rs"]
+mod going;
 #[path = "vault/keeping.rs"]
 mod keeping;
 #[path = "vault/retaining.rs"]

@@ -110,6 +110,7 @@ pub fn around(tally: &Arc<Tally>, registry: &Arc<Registry>, places: &Arc<Semapho
     Surroundings {
         store: Arc::clone(tally) as Arc<dyn TranscriptStore>,
         registry: Arc::clone(registry),
+        live: Arc::default(),
         strain: Default::default(),
         think: None,
         warm: None,

@@ -8,6 +8,7 @@ use media::MediaTime;
 use models::{ClauseId, Due, Job};
 
 use crate::call::answering::AnsweredBy;
+use crate::call::live::Request;
 use crate::call::timing::TurnRecord;
 use crate::dialogue::Outcome;
 
@@ -66,6 +67,8 @@ pub enum Action {
     Withdrawn {
         scope: Option<Scope>,
     },
+    /// The privacy desk took consent back.
+    Requested(Request),
     /// The caller is there from now on, or again, and may have missed what was said last.
     Present(Presence),
     /// The sound of the last frames was a key's tone, as can be told some 60 ms after it began. The key itself comes as

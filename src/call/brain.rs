@@ -94,7 +94,12 @@ impl Brain {
 
     /// That an AI answers, and all else that has to be told; then the first question.
     pub fn open(&self) -> Answer {
-        let told = self.script.as_ref().map_or_else(|| self.agent.greeting(), |script| script.opening.clone());
+        let mut told = self.script.as_ref().map_or_else(|| self.agent.greeting(), |script| script.opening.clone());
+        if self.not_by_machine {
+            told.extend(self.agent.human());
+            let then = Then::Transfer(self.agent.transfer_target().to_owned());
+            return Answer { then, ..Answer::say(told, Expects::Anything) };
+        }
         self.go_on(told)
     }
 

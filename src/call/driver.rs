@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::call::ear;
+use crate::call::live::{Live, Requests};
 use crate::call::media::Media;
 use crate::call::page::{Link, Page};
 use crate::call::recording::Recorder;
@@ -85,6 +86,8 @@ pub struct Lines {
 pub struct Surroundings {
     pub store: Arc<dyn TranscriptStore>,
     pub registry: Arc<Registry>,
+    /// Where the privacy desk reaches it.
+    pub live: Arc<Live>,
     pub strain: SharedStrain,
     pub think: Option<Think>,
     pub warm: Option<Warm>,
@@ -143,6 +146,8 @@ pub struct Driver {
     tone_frames: u8,
     voicing: Voicing,
     lost_lines: u32,
+    /// From the privacy desk; none: there is no consent to take back, or the call is over.
+    requests: Option<Requests>,
     /// Steps of consent for which the store had no room yet; until it has, nothing is kept under them.
     unrecorded: VecDeque<ConsentEvent>,
     /// While the call's sound may be kept.
@@ -165,6 +170,7 @@ impl Driver {
         inbox: mpsc::Receiver<CallInput>,
         summary: Summary,
     ) -> Self {
+        let requests = call.gate().map(|gate| around.live.join(summary.id, gate.subject()));
         Self {
             id: summary.id,
             call,
@@ -188,6 +194,7 @@ impl Driver {
             tone_frames: 0,
             voicing: Voicing::new(),
             lost_lines: 0,
+            requests,
             unrecorded: VecDeque::new(),
             recorder: None,
             no_recorder: false,
@@ -225,6 +232,7 @@ impl Driver {
     /// Every 20 ms: in, think, out.
     pub fn tick(&mut self, now: Instant, wire: &dyn Wire) {
         self.record_consents();
+        self.read_requests(now);
         self.read_inbox(now);
         self.read_page(now);
         self.listen(now);
@@ -488,6 +496,7 @@ impl Driver {
         }
         self.record_consents();
         self.keep_sound(now, true);
+        self.requests = None;
         if !self.unrecorded.is_empty() {
             warn!(call = %self.id, events = self.unrecorded.len(), "the store's queue is full; steps of consent are lost");
         }

@@ -274,6 +274,7 @@ impl Call {
             Action::Typed(text) => self.typed(now, text),
             Action::Clicked { grant, scope } => self.clicked(now, grant, scope),
             Action::Withdrawn { scope } => self.withdrawn(now, scope),
+            Action::Requested(request) => self.requested(now, &request),
             Action::Present(presence) => self.present(now, presence),
             Action::Tone => self.tone(now),
             Action::ClauseEnded(clause) => self.mouth.clause_made(clause, &mut self.effects),

@@ -11,6 +11,7 @@ pub mod driver;
 pub mod ear;
 pub mod endpointing;
 mod history;
+pub mod live;
 mod machine;
 mod media;
 mod mouth;

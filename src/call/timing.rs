@@ -17,6 +17,8 @@ pub enum Judgement {
     Typed,
     /// The caller clicked.
     Click,
+    /// The privacy desk took consent back.
+    Request,
     /// The caller said nothing.
     Silence,
     /// Noise or music covered the line.
@@ -32,6 +34,7 @@ impl Judgement {
             Self::Key => "key",
             Self::Typed => "typed",
             Self::Click => "click",
+            Self::Request => "request",
             Self::Silence => "silence",
             Self::Noise => "noise",
         }

@@ -115,7 +115,7 @@ impl Desk {
     /// Every consent of the subject, or that of one call.
     async fn withdraw(&self, subject: SubjectId, call: Option<CallId>) -> Result<(), DeskError> {
         let calls = match call {
-            Some(call) => vec![call],
+            Some(call) => [call].into(),
             None => self.calls_with_consent(subject).await?,
         };
         for call in calls {

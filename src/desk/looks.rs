@@ -1,5 +1,7 @@
 //! Looking: the consent of a call, what left the house, what is due to go. It changes nothing, and shows no content.
 
+use std::collections::BTreeSet;
+
 use ::privacy::consent::ConsentEvent;
 use ::privacy::egress::Transfer;
 use ::privacy::retention::{Kind, Purpose, may_read};
@@ -44,9 +46,12 @@ impl Desk {
         Ok(self.vault.due().await?)
     }
 
-    pub(super) async fn calls_with_consent(&self, subject: SubjectId) -> Result<Vec<CallId>, DeskError> {
+    /// Calls of a subject that may have a consent, also those that go on and have none on record yet.
+    pub(super) async fn calls_with_consent(&self, subject: SubjectId) -> Result<BTreeSet<CallId>, DeskError> {
         let sql = "SELECT DISTINCT call FROM consent_events WHERE tenant = $1 AND subject = $2 ORDER BY call";
         let rows = self.vault.db().all(sql, values![self.vault.tenant().as_str(), subject]).await?;
-        Ok(rows.iter().map(|row| row.call("call")).collect::<Result<_, _>>()?)
+        let mut calls = rows.iter().map(|row| row.call("call")).collect::<Result<BTreeSet<_>, _>>()?;
+        calls.extend(self.vault.live().calls_of(subject));
+        Ok(calls)
     }
 }

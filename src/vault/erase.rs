@@ -7,7 +7,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::PoisonError;
 
 use ::privacy::chain::{Action, Digest, Entry, Object};
-use ::privacy::consent::Past;
 use ::privacy::erasure::{Alarm, AskedBy, Inventory, Job, JobId, Outcome, Receipt, Stage, Step};
 use ::privacy::keys::KeyId;
 use ::privacy::proof::{self, Count, Kept, Proof, Span};
@@ -21,8 +20,9 @@ use super::fan::{Answered, Orders};
 use super::files::aside;
 use super::writer::Write;
 use super::{Vault, VaultError};
+use crate::call::live::Request;
 use crate::random;
-use crate::store::db::{Columns as _, StoreError};
+use crate::store::db::Columns as _;
 use crate::store::{register, rows};
 use crate::values;
 
@@ -307,20 +307,16 @@ impl Vault {
 
     async fn delete_rows(&self, job: &Job) -> Result<(), VaultError> {
         let (db, tenant, subject) = (self.db(), self.tenant(), job.subject());
-        for call in self.calls_of(subject).await? {
-            let past = match rows::events(db, tenant, call).await {
-                Ok(events) => Past::of(&events).ok(),
-                Err(StoreError::Damaged(_)) => None,
-                Err(other) => return Err(other.into()),
-            };
-            // An altered history is evidence too: it stays as it is, and is in the way of nothing.
-            if let Some(mut past) = past {
-                // What was kept goes below, whichever scope it was under.
-                let _ = past.erased(self.now());
-                while let Some(event) = past.poll() {
-                    rows::put_event(db, tenant, &event).await?;
-                }
-            }
+        // Their keys are gone: a call that goes on has nothing more to lose, and must stop asking and telling.
+        let going = self.live().calls_of(subject);
+        for call in &going {
+            self.live().tell(*call, &Request::Erase).await;
+        }
+        let all: BTreeSet<CallId> = self.calls_of(subject).await?.into_iter().chain(going).collect();
+        for call in all {
+            // An altered history is evidence too: it stays as it is, and is in the way of nothing. What was kept goes
+            // below, whichever scope it was under.
+            self.end(call, Request::Erase).await?;
             rows::end_use(db, tenant, call, self.now()).await?;
         }
         // The rows of recordings say where their files are: they go with them.

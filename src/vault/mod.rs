@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ::privacy::chain::{Action, Entry, Object};
-use ::privacy::consent::{ConsentEvent, Past, Permit, Used};
+use ::privacy::consent::{ConsentEvent, Past, Permit, Used, Which};
 use ::privacy::egress::Transfer;
 use ::privacy::keys::{Identifier, KeySource, Plan};
 use ::privacy::policy::Policy;
@@ -34,6 +34,7 @@ use ::privacy::{Scopes, SubjectId, TenantId, Time, erasure};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroize as _;
 
+use crate::call::live::{Live, Request};
 use crate::call::{CallId, Line, Speaker};
 use crate::store::db::{Columns as _, Db, OpenError, StoreError, private_folder};
 use crate::store::migrate::migrate;
@@ -79,6 +80,8 @@ pub enum VaultError {
     InUse(PathBuf),
     #[error("the policy: {0}")]
     Policy(String),
+    #[error("the consent that this rests on was taken back: nothing is sent under it any more")]
+    TakenBack,
     #[error("the writer of the store is gone; restart the gateway")]
     Gone,
     #[error("{0}")]
@@ -121,6 +124,8 @@ pub(crate) struct Inner {
     audit: Audit,
     files: Files,
     shut: Shut,
+    /// The calls that go on.
+    live: Arc<Live>,
     settings: Settings,
     tenant: TenantId,
     clock: Clock,
@@ -218,7 +223,9 @@ impl Vault {
         let (holds, said) = (tokio::sync::Mutex::new(()), Mutex::default());
         let jobs = register::open_jobs(&db, &tenant).await?;
         let shut = Shut::new(jobs.iter().filter(|job| erase::is_frozen(job)).map(erasure::Job::subject));
-        let inner = Inner { db, keys, audit, files, shut, settings, tenant, clock, holds, said, _lock: lock };
+        let live = Arc::default();
+        let inner =
+            Inner { db, keys, audit, files, shut, live, settings, tenant, clock, holds, said, _lock: lock };
         let inner = Arc::new(inner);
         if what_for == For::Serving {
             recover(&inner).await?;
@@ -249,6 +256,11 @@ impl Vault {
 
     pub fn keys(&self) -> &Keys {
         &self.inner.keys
+    }
+
+    /// Where the privacy desk reaches the calls that go on.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.inner.live
     }
 
     pub fn audit(&self) -> &Audit {
@@ -356,6 +368,10 @@ impl Vault {
         if begins && self.inner.shut.holds(Some(transfer.subject), transfer.call) {
             return Err(erase::EraseError::UnderWay.into());
         }
+        let closed = transfer.call.is_some_and(|call| self.inner.shut.is_closed(call));
+        if begins && closed && !transfer.scopes.is_empty() {
+            return Err(VaultError::TakenBack);
+        }
         Ok(register::put_transfer(&self.inner.db, transfer).await?)
     }
 
@@ -371,34 +387,25 @@ impl Vault {
         Ok(())
     }
 
-    /// Consent of a call that is over, taken back by request; what was kept under it goes.
+    /// Consent of a call, taken back by request; what was kept under it goes. A call that goes on takes it back itself
+    /// first; should it not, the store keeps nothing more of it.
     ///
     /// # Errors
     /// Where the database says no.
-    pub async fn withdraw(&self, call: CallId, which: &::privacy::consent::Which) -> Result<Scopes, VaultError> {
-        let (db, tenant) = (&self.inner.db, &self.inner.tenant);
-        let past = match rows::events(db, tenant, call).await {
-            Ok(events) if events.is_empty() => return Ok(Scopes::new()),
-            Ok(events) => Past::of(&events).ok(),
-            Err(StoreError::Damaged(_)) => None,
-            Err(other) => return Err(other.into()),
-        };
-        let scopes = match past {
-            Some(mut past) => {
-                let scopes = past.withdraw(self.now(), which, ::privacy::consent::Withdrawal::Request);
-                while let Some(event) = past.poll() {
-                    rows::put_event(db, tenant, &event).await?;
-                }
-                scopes
-            }
-            // Altered events allow nothing; they stay as they are, and what was kept goes.
-            None => rows::kept(db, tenant).await?.into_iter().filter(|(of, _)| *of == call).map(|(_, s)| s).collect(),
-        };
-        // Also where the call still goes on, and its gate knows nothing of it.
-        self.writes.send(Write::Revoke(call, scopes.clone())).await.map_err(|_| VaultError::Gone)?;
+    pub async fn withdraw(&self, call: CallId, which: &Which) -> Result<Scopes, VaultError> {
+        let request = Request::Withdraw(which.clone());
+        self.inner.live.tell(call, &request).await;
+        let Some(scopes) = self.end(call, request).await? else { return Ok(Scopes::new()) };
         self.flush().await;
         self.note(Action::ConsentWithdrawn, vec![Object::call(call)], "by request").await?;
         Ok(scopes)
+    }
+
+    /// The last word on a call's consent, behind what the call has said itself.
+    async fn end(&self, call: CallId, request: Request) -> Result<Option<Scopes>, VaultError> {
+        let (done, wait) = oneshot::channel();
+        self.writes.send(Write::End(call, request, done)).await.map_err(|_| VaultError::Gone)?;
+        wait.await.map_err(|_| VaultError::Gone)?
     }
 
     fn send(&self, write: Write) -> Result<(), Full> {

@@ -1,5 +1,5 @@
 //! Of whom nothing may be written or sent now: subjects that are being erased, and calls of theirs that went on
-//! meanwhile, for good. It asks no database.
+//! meanwhile, for good; and calls whose consent has ended for good by the privacy desk. It asks no database.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -17,11 +17,13 @@ pub(super) struct Shut(Mutex<Lists>);
 struct Lists {
     subjects: HashSet<SubjectId>,
     calls: HashSet<CallId>,
+    /// Nothing that rests on a consent.
+    closed: HashSet<CallId>,
 }
 
 impl Shut {
     pub(super) fn new(subjects: impl IntoIterator<Item = SubjectId>) -> Self {
-        Self(Mutex::new(Lists { subjects: subjects.into_iter().collect(), calls: HashSet::new() }))
+        Self(Mutex::new(Lists { subjects: subjects.into_iter().collect(), ..Lists::default() }))
     }
 
     fn lists(&self) -> MutexGuard<'_, Lists> {
@@ -38,6 +40,15 @@ impl Shut {
     /// Whoever calls from now on is somebody new.
     pub(super) fn thaw(&self, subject: SubjectId) {
         self.lists().subjects.remove(&subject);
+    }
+
+    /// The last word on this call's consent is written.
+    pub(super) fn close(&self, call: CallId) {
+        remember(&mut self.lists().closed, call);
+    }
+
+    pub(super) fn is_closed(&self, call: CallId) -> bool {
+        self.lists().closed.contains(&call)
     }
 
     /// Whether nothing of this call may come. A call of a subject that is being erased stays shut afterwards.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::privacy::consent::{ConsentEvent, LIFE_MS_MAX};
+use ::privacy::consent::{ConsentEvent, LIFE_MS_MAX, Past, State, Which, Withdrawal};
 use ::privacy::keys::KeyId;
 use ::privacy::seal::{Kind, Owed};
 use ::privacy::{EventId, Scope, Scopes, SubjectId, Time};
@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::shut::remember;
 use super::{Inner, VaultError, files, keys};
+use crate::call::live::Request;
 use crate::call::{CallId, Speaker};
 use crate::store::db::{Columns as _, StoreError, Value};
 use crate::store::rows::{self, Recording, Rests, Stored};
@@ -47,8 +48,9 @@ pub(super) enum Write {
     Event(Box<ConsentEvent>),
     Record(Box<CallRecord>),
     Purge(CallId, Scopes),
-    /// The same, and nothing comes under these scopes any more.
-    Revoke(CallId, Scopes),
+    /// Consent ends by the privacy desk, and nothing comes under its scopes any more. Answers with those under which
+    /// something was kept; none: nothing is known of the call.
+    End(CallId, Request, oneshot::Sender<Result<Option<Scopes>, VaultError>>),
     /// From the answer on nothing of this subject is written.
     Freeze(SubjectId, oneshot::Sender<Result<(), VaultError>>),
     Flush(oneshot::Sender<()>),
@@ -137,6 +139,8 @@ impl Writer {
             Write::Words { owed, at_ms } => self.words(owed, at_ms).await,
             Write::Gap { on, at_ms, lost } => self.gap(&on, at_ms, lost).await,
             Write::Sound { owed, leg, duration_ms, seq } => self.sound(owed, leg, (duration_ms, seq)).await,
+            // The call does not know that the last word on its consent is written: this is no step that exists.
+            Write::Event(event) if self.inner.shut.is_closed(event.call) => Ok(()),
             Write::Event(event) => {
                 if self.unwritten.len() >= QUEUE {
                     self.unwritten.remove(0);
@@ -150,9 +154,8 @@ impl Writer {
                 self.due.entry(call).or_default().extend(scopes);
                 Ok(())
             }
-            Write::Revoke(call, scopes) => {
-                scopes.iter().for_each(|scope| remember(&mut self.revoked, (call, scope.clone())));
-                self.due.entry(call).or_default().extend(scopes);
+            Write::End(call, request, done) => {
+                let _ = done.send(self.end(call, &request).await);
                 Ok(())
             }
             Write::Freeze(subject, done) => {
@@ -206,8 +209,8 @@ impl Writer {
 
     /// Whether something may rest on this: the event is on the disk, and the subject is not being erased.
     async fn rests(&mut self, on: &Rests) -> Result<bool, VaultError> {
-        if self.inner.shut.holds(Some(on.subject), Some(on.call)) || self.revoked.contains(&(on.call, on.scope.clone()))
-        {
+        let ended = self.inner.shut.is_closed(on.call) || self.revoked.contains(&(on.call, on.scope.clone()));
+        if ended || self.inner.shut.holds(Some(on.subject), Some(on.call)) {
             return Ok(false);
         }
         let going = self.going(on.call);
@@ -296,6 +299,49 @@ impl Writer {
         Ok(put_recording(&self.inner.db, &self.inner.tenant, &row).await?)
     }
 
+    /// What the call itself has said stands before it; what it has said already is not written again.
+    async fn end(&mut self, call: CallId, request: &Request) -> Result<Option<Scopes>, VaultError> {
+        let written = self.events().await;
+        if self.unwritten.iter().any(|event| event.call == call) {
+            written?;
+        }
+        let which = request.which();
+        let (db, tenant) = (&self.inner.db, &self.inner.tenant);
+        let events = match rows::events(db, tenant, call).await {
+            Err(StoreError::Damaged(_)) => None,
+            read => Some(read?),
+        };
+        let known = events.as_ref().is_none_or(|events| !events.is_empty());
+        let past = events.as_deref().and_then(|events| Past::of(events).ok());
+        let scopes: Scopes = match &past {
+            Some(_) => granted_ever(events.as_deref().unwrap_or_default()),
+            // Altered events allow nothing; they stay as they are, and what was kept goes.
+            None if known => {
+                rows::kept(db, tenant).await?.into_iter().filter(|(of, _)| *of == call).map(|k| k.1).collect()
+            }
+            None => Scopes::new(),
+        };
+        let scopes: Scopes = scopes.into_iter().filter(|scope| which.holds(scope)).collect();
+        if let Some(mut past) = past {
+            let _ = match request {
+                Request::Withdraw(which) => past.withdraw((self.inner.clock)(), which, Withdrawal::Request),
+                Request::Erase => past.erased((self.inner.clock)()),
+            };
+            while let Some(event) = past.poll() {
+                rows::put_event(db, tenant, &event).await?;
+            }
+        }
+        scopes.iter().for_each(|scope| remember(&mut self.revoked, (call, scope.clone())));
+        if *which == Which::All {
+            self.inner.shut.close(call);
+        }
+        // What an erasure takes out, it takes out in its own steps.
+        if matches!(request, Request::Withdraw(_)) {
+            self.due.entry(call).or_default().extend(scopes.iter().cloned());
+        }
+        Ok(known.then_some(scopes))
+    }
+
     /// Everything that is not written yet, in order.
     async fn events(&mut self) -> Result<(), VaultError> {
         let mut all = Ok(());
@@ -349,6 +395,17 @@ async fn event_row(inner: &Inner, event: &ConsentEvent) -> Result<(), VaultError
         register::put_used(&inner.db, &inner.tenant, evidence.statement, event.at.plus_ms(USED_MS)).await?;
     }
     Ok(rows::put_event(&inner.db, &inner.tenant, event).await?)
+}
+
+/// The scopes under which something may have been kept at some time.
+fn granted_ever(events: &[ConsentEvent]) -> Scopes {
+    let granting = events.iter().filter(|event| matches!(event.state, State::Granted(_)));
+    let scopes = |event: &ConsentEvent| match &event.scopes {
+        Which::Only(scopes) => scopes.clone(),
+        // No step grants what it does not name.
+        Which::All => Scopes::new(),
+    };
+    granting.flat_map(scopes).collect()
 }
 
 fn is_busy(error: &VaultError) -> bool {

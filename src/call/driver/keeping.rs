@@ -9,8 +9,9 @@ use ::privacy::{Scope, Scopes};
 use media::FRAME_SAMPLES;
 
 use super::Driver;
+use crate::call::live::Requests;
 use crate::call::recording::Recorder;
-use crate::call::{Line, Speaker};
+use crate::call::{Action, Line, Speaker};
 
 impl Driver {
     /// In their order, and before everything that is kept under them.
@@ -25,6 +26,19 @@ impl Driver {
                 return;
             }
             self.unrecorded.pop_front();
+        }
+    }
+
+    /// Of the privacy desk, which hears of it once the step is on record.
+    pub(super) fn read_requests(&mut self, now: Instant) {
+        while !self.ended
+            && let Some(request) = self.requests.as_mut().and_then(Requests::poll)
+        {
+            self.apply(now, Action::Requested(request));
+            self.publish();
+        }
+        if let Some(requests) = self.requests.as_mut().filter(|_| self.unrecorded.is_empty()) {
+            requests.settle();
         }
     }
 
@@ -51,6 +65,8 @@ impl Driver {
         if scopes.contains(&Scope::Audio) {
             self.recorder = None;
         }
+        // What a language model reads ahead may rest on them.
+        self.warming = None;
         if let Some(egress) = &self.around.egress {
             egress.withdrawn(self.id, scopes);
         }

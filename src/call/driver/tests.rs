@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::call::live::Request;
 use crate::call::page::{self, LinkEnd, PageConfig};
 use crate::call::script::{Scripted, follow};
 use crate::call::{CallConfig, Line, LlmUse, Speaker};
 use crate::config::Turn;
 use crate::dialogue::Agent;
 use ::privacy::Scopes;
-use ::privacy::consent::Permit;
+use ::privacy::consent::{Permit, Which};
 use ::privacy::seal::Plain;
 
 use crate::call::consent::Terms;
@@ -38,7 +39,8 @@ impl TranscriptStore for Kept {
         if self.full.load(Ordering::Relaxed) {
             return Err(Full);
         }
-        self.rows.lock().expect("whole").0.push(format!("event {} {}", event.seq, event.state));
+        let shown = format!("event {} {} by {}", event.seq, event.state, event.channel);
+        self.rows.lock().expect("whole").0.push(shown);
         Ok(())
     }
 
@@ -89,6 +91,9 @@ struct Stage {
     store: Arc<Kept>,
     hung_up: Arc<AtomicBool>,
     wire: Sent,
+    live: Arc<Live>,
+    /// The privacy desk, which waits until the call has taken what it was told.
+    asked: Option<oneshot::Receiver<()>>,
     /// The caller's leg is there, and sends.
     talks: bool,
     log: Vec<String>,
@@ -122,9 +127,11 @@ impl Stage {
         };
         let (store, hung_up) = (Arc::new(Kept::default()), Arc::new(AtomicBool::new(false)));
         let signalled = Arc::clone(&hung_up);
+        let live = Arc::<Live>::default();
         let around = Surroundings {
             store: Arc::clone(&store) as Arc<dyn TranscriptStore>,
             registry: Arc::default(),
+            live: Arc::clone(&live),
             strain: SharedStrain::default(),
             think: None,
             warm: None,
@@ -147,7 +154,8 @@ impl Stage {
         let summary = Summary::new(CallId(1), "front-desk", "text", &LineInfo::default());
         let driver = Driver::new(now, call, leg, lines, around, inbox, summary).with_page(now, page, link);
         let wire = Sent::default();
-        let mut stage = Self { driver, input, end, now, ticks: 0, store, hung_up, wire, talks, log: vec![] };
+        let (ticks, asked, log) = (0, None, vec![]);
+        let mut stage = Self { driver, input, end, now, ticks, store, hung_up, wire, live, asked, talks, log };
         stage.driver.start(now);
         stage
     }
@@ -171,6 +179,9 @@ impl Stage {
             self.log.push(shown(&message));
         }
         self.log.splice(captioned..captioned, self.store.rows.lock().expect("whole").0.drain(..));
+        if self.asked.as_mut().is_some_and(|asked| asked.try_recv().is_ok()) {
+            (self.asked, _) = (None, self.log.push("the desk hears".into()));
+        }
     }
 
     fn step(&mut self, step: &str) {
@@ -190,6 +201,12 @@ impl Stage {
                     text => json!({"type": "text", "text": text}).to_string(),
                 };
                 self.end.as_ref().expect("a link").to_call.try_send(message).expect("room");
+                self.tick();
+                self.tick();
+            }
+            "request" | "erase" => {
+                let request = if word == "erase" { Request::Erase } else { Request::Withdraw(Which::All) };
+                self.asked = Some(self.live.hand(CallId(1), request).expect("it goes on"));
                 self.tick();
                 self.tick();
             }
@@ -423,7 +440,7 @@ fn a_consent_that_is_not_on_record_is_none() {
          ! event
          > room
          > run 40
-         event 1 granted
+         event 1 granted by click by text
          ! kept
          > say Where are you?
          gap of
@@ -447,4 +464,88 @@ fn sound_is_kept_of_both_legs_where_that_was_granted_and_of_none_else() {
          sound agent 1: 5000 ms, true",
     );
     check(Stage::new(leg()), "> run 60000\n! sound");
+}
+
+#[test]
+fn what_the_desk_takes_back_is_taken_back_in_the_call() {
+    let stage = by_text(
+        "> run 60
+         > say yes
+         > say Is there parking near the clinic?
+         kept caller
+         > request
+         event 2 withdrawn by api
+         purged
+         consented transcript false
+         the desk hears
+         agent All right.
+         ! kept caller
+         > say When are you open?
+         caption
+         ! kept caller
+         > say bye
+         ! event",
+    );
+    let record = stage.store.rows.lock().expect("whole").1.clone().expect("a record");
+    assert_eq!(record.consent, "withdrawn");
+    assert!(stage.live.hand(CallId(1), Request::Erase).is_none(), "it is over");
+    // What was not answered yet is not asked any more, and a yes answers nothing.
+    by_text("> run 60\n> request\nevent 1 withdrawn by api\n> say yes\n! granted\n! kept caller\n> say bye\n! event");
+    // Who has refused is told nothing, and it is on record all the same.
+    by_text("> run 60\n> say no\n> run 60\n> request\nevent 2 withdrawn by api\nthe desk hears\n! caption\n! purged");
+}
+
+#[test]
+fn an_erasure_is_the_last_word_in_the_call() {
+    by_text(
+        "> run 60
+         > say yes
+         > erase
+         event 2 erased by api
+         purged
+         consented transcript false
+         the desk hears
+         agent All right.
+         ! withdrawn
+         > say When are you open?
+         ! kept caller
+         > request
+         the desk hears
+         ! event
+         > say bye
+         ! event",
+    );
+}
+
+#[test]
+fn the_desk_hears_once_the_step_is_on_record() {
+    by_text(
+        "> run 60
+         > say yes
+         > full
+         > request
+         consented transcript false
+         ! the desk hears
+         > run 200
+         ! the desk hears
+         > room
+         > run 40
+         event 2 withdrawn by api
+         the desk hears",
+    );
+}
+
+#[test]
+fn recording_ends_when_the_desk_takes_the_consent_back() {
+    let mut agreed = terms(script());
+    let at = agreed.at;
+    agreed.gate.ask(at, &Scope::Audio, ::privacy::policy::TextHash::of("May we?"));
+    agreed.gate.grant(at, &Scope::Audio, ::privacy::consent::Grant::Click);
+    let leg = Some(LegConfig::new(CALLER.into()));
+    let mut stage = Stage::under(leg, agreed);
+    while !stage.log.iter().any(|l| l.contains("sound caller 0")) {
+        assert!(!stage.driver.ended(), "it records");
+        stage.step("run 100");
+    }
+    check(stage, "> request\nwithdrawn by api\npurged\n> run 60000\n! sound");
 }

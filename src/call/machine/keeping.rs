@@ -7,6 +7,7 @@ use ::privacy::{EventId, Scope, Scopes, Time};
 
 use super::*;
 use crate::call::consent::{Hearer, Script, Terms};
+use crate::call::live::Request;
 
 /// Lines that wait until it is clear that no card number is in them; the pause holds fewer.
 const WAITING_MAX: usize = 256;
@@ -367,8 +368,39 @@ impl Call {
         }
         let mut brain = self.brain.clone();
         let answer = brain.withdraw(which, how);
-        let judgement = if how == Withdrawal::Key { Judgement::Key } else { Judgement::Click };
+        let judgement = match how {
+            Withdrawal::Key => Judgement::Key,
+            Withdrawal::Request => Judgement::Request,
+            _ => Judgement::Click,
+        };
         self.answer_at_once(now, brain, answer, judgement);
+    }
+
+    /// The privacy desk takes consent back, or has everything erased, while the call goes on. It counts at once; the
+    /// caller is told where anything was agreed to or is being asked.
+    pub(super) fn requested(&mut self, now: Instant, request: &Request) {
+        let which = request.which();
+        let open = self.brain.question().is_some_and(|question| which.holds(&question.scope));
+        let matters = open || self.has_granted(which);
+        if *request == Request::Erase {
+            self.erase(now);
+        }
+        if matters && !self.screening() && (open || !self.brain.asks_consent()) {
+            return self.take_back(now, which, Withdrawal::Request);
+        }
+        if matters && self.screening() {
+            // Nobody is talked to yet: what is said then begins without it.
+            let _ = self.brain.withdraw(which, Withdrawal::Request);
+        }
+        self.decide(now, Some(Decision::Withdraw(which.clone(), Withdrawal::Request)));
+    }
+
+    /// The last word on every scope. What is taken back behind it is no step any more.
+    fn erase(&mut self, now: Instant) {
+        let time = self.time(now);
+        let Some(kept) = &mut self.keeper.terms else { return };
+        let purge = kept.gate.erased(time);
+        self.purge(purge);
     }
 
     /// Whether the question for this scope was put, and is open.

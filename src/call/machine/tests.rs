@@ -11,6 +11,7 @@ use ::privacy::consent::{State, Which};
 use crate::call::action::Presence;
 use crate::call::consent::tests::{asking_also, script, terms};
 use crate::call::consent::{Hearer, Script};
+use crate::call::live::Request;
 use crate::call::script::{Scripted, follow};
 
 mod answering;
@@ -323,6 +324,8 @@ impl Stage {
                     rest.split_once(' ').map_or((rest, None), |(answer, scope)| (answer, scope.parse().ok()));
                 self.apply(Action::Clicked { grant: answer == "yes", scope });
             }
+            "request" => self.apply(Action::Requested(Request::Withdraw(Which::All))),
+            "erase" => self.apply(Action::Requested(Request::Erase)),
             "withdraw" => self.apply(Action::Withdrawn { scope: rest.parse().ok() }),
             "by-text" | "by-voice" => {
                 self.text = word == "by-text";

@@ -42,6 +42,7 @@ impl Call {
             | Judgement::Key
             | Judgement::Typed
             | Judgement::Click
+            | Judgement::Request
             | Judgement::Silence
             | Judgement::Noise => here.finished_ms.unwrap_or(turn.finished_ms),
         };

@@ -84,3 +84,15 @@ fn a_machine_that_says_hello_first_is_found_out() {
     );
     outbound(MachineAction::Talk, &format!("{hello}{more}! answered by machine"));
 }
+
+#[test]
+fn consent_that_the_desk_took_back_before_anybody_spoke_is_not_asked_for() {
+    let script = "> start\n> wait 400\n> request\nall: withdrawn\n! agent\n> sound 500 Hello?\n> wait 400\nanswered by person\n> listen\nagent: How can I help you?\n! May I keep\n> bye\n! event";
+    outbound(MachineAction::Talk, script);
+    let config = CallConfig { answering: Some(MachineAction::Talk), ..Stage::new(LlmUse::Off).call.config };
+    let processing = Stage::under(config, Some(crate::call::consent::tests::asking_also(Scope::AiProcess)), None);
+    check_on(
+        processing,
+        "> start\n> wait 400\n> request\n> sound 500 Hello?\n> wait 400\n> listen\ntransfers to sip:\n! How can I help",
+    );
+}

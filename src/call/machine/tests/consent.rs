@@ -354,3 +354,49 @@ fn the_next_question_waits_for_what_has_to_be_heard() {
          ! May I keep",
     );
 }
+
+#[test]
+fn a_request_takes_consent_back_while_the_call_goes_on() {
+    let opening = "> start\n> listen\n> key 1\n> listen\n";
+    check(&format!(
+        "{opening}> speak When are you open?\nkept caller\n> request\nevent 2 all: withdrawn\npurged\n> listen\nI'm deleting\nrequest committed\n! kept agent\n> speak When are you open?\n! kept\n> bye\n! event"
+    ));
+    // While a question is put nothing is heard over it, and it is not answered any more.
+    check(
+        "> start\n> wait 400\n> request\nevent 1 all: withdrawn\n> listen\nFor a person\nI'm deleting\n! May I keep\n> key 1\n! granted",
+    );
+    // Of two questions neither is put then.
+    check_on(
+        asking(AUDIO),
+        "> start\n> listen\n> key 1\n> listen\n> request\nall: withdrawn\npurged\n> listen\nI'm deleting\nHow can I help\n> key 1\n! granted",
+    );
+    // Who agreed to nothing hears nothing of it.
+    check("> start\n> listen\n> key 2\n> listen\n> request\nevent 2 all: withdrawn\n> listen\n! agent:\n! purged");
+    check(&format!(
+        "{opening}> erase\nevent 2 all: erased\npurged\n! withdrawn\n> listen\nI'm deleting\n> bye\n! event"
+    ));
+    // No machine may listen any more.
+    check_on(
+        asking(Scope::AiProcess),
+        "> start\n> listen\n> key 1\n> listen\n> key 1\n> listen\n> request\nall: withdrawn\n> listen\ntransfers to sip:",
+    );
+}
+
+#[test]
+fn the_model_is_not_asked_any_more_once_the_desk_took_the_consent_back() {
+    check_on(
+        Stage::new(LlmUse::Declared),
+        "> start
+         > listen
+         > key 1
+         > listen
+         > speak Who won the match last night?
+         asks the model
+         > request
+         thinks no more
+         purged
+         > listen
+         > speak Who won the match last night?
+         ! asks the model",
+    );
+}
