@@ -121,3 +121,41 @@ async fn where_somebody_serves_they_leave_it_to_it() {
     serving.close().await;
     std::fs::remove_dir_all(&dir).expect("cleans up");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_no_data_they_say_so_and_make_none() {
+    let dir = scratch("none");
+    let commands: [&[&str]; 8] = [
+        &["retention", "--dry-run"],
+        &["retention"],
+        &["erase", "--subject", CALLER],
+        &["erase", "--job", "00000000000000ab"],
+        &["export", "--approval", "00000000000000ab", "--by", "dana", "--role", "operator", "--out", "/dev/null"],
+        &["audit", "verify"],
+        &["audit", "key"],
+        &["keys", "rotate"],
+    ];
+    for missing in [dir.join("nowhere"), dir.clone()] {
+        for words in commands {
+            let output = dauys(&missing, words);
+            let said = said(&output);
+            let names = said.contains(&format!("there is no data in {}", missing.display()));
+            let helps = said.contains("--config") && said.contains("--data");
+            assert!(!output.status.success() && names && helps, "{words:?}: {said}");
+            assert!(!said.contains("701"), "no number is printed");
+        }
+        assert_eq!(std::fs::read_dir(&dir).expect("lists").count(), 0, "nothing is made");
+    }
+    // Nor is a keystore made anew beside records that another one opens.
+    let filled = vault(&dir).await;
+    filled.close().await;
+    drop(filled);
+    while dauys::vault::is_served(&dir) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    std::fs::rename(dir.join("keys"), dir.join("away")).expect("moves");
+    let lost = dauys(&dir, &["retention"]);
+    assert!(!lost.status.success() && said(&lost).contains("there is no keystore in"), "{}", said(&lost));
+    assert!(!dir.join("keys").exists());
+    std::fs::remove_dir_all(&dir).expect("cleans up");
+}

@@ -181,13 +181,16 @@ impl Where {
                 Some(Policy::parse(&text).with_context(|| policy.file.display().to_string())?)
             }
         };
-        Ok(Settings::new(&config.store, &config.keys, policy.as_ref())?)
+        let settings = Settings::new(&config.store, &config.keys, policy.as_ref())?;
+        // A command looks at what a gateway has made, and makes nothing itself.
+        settings.check_there()?;
+        Ok(settings)
     }
 
     /// With the folder to itself where nobody serves from it.
     async fn open(&self) -> Result<(Vault, bool)> {
         let settings = self.settings(&self.config()?)?;
-        let served = settings.dir.exists() && vault::is_served(&settings.dir);
+        let served = vault::is_served(&settings.dir);
         let what_for = if served { For::Beside } else { For::Serving };
         Ok((Vault::open(settings, what_for).await?, served))
     }
@@ -297,9 +300,10 @@ async fn export(options: &Export) -> Result<ExitCode> {
     let format = Format::parse(&options.format).context("--format takes json or vcon")?;
     let id = ApprovalId::parse(&options.approval).context("--approval takes 16 hex digits")?;
     let config = options.at.config()?;
+    let settings = options.at.settings(&config)?;
     let role = ROLES.into_iter().find(|role| role.word() == options.role).context("there is no such role")?;
     let actor = people(&config.staff)?.act(&Person::new(&options.by)?, role)?;
-    let vault = Vault::open(options.at.settings(&config)?, For::Beside).await?;
+    let vault = Vault::open(settings, For::Beside).await?;
     let approvals = vault.approvals().await?;
     let mut approval = approvals.into_iter().find(|a| a.id == id).context("there is no such approval")?;
     let cleared = approval.clear(&actor, vault.now())?;
@@ -323,7 +327,13 @@ async fn export(options: &Export) -> Result<ExitCode> {
 }
 
 fn public_key(at: &Where) -> Result<PublicKey> {
-    read_key(&at.config()?.store.dir.join(audit::PUBLIC))
+    read_key(&log_folder(at)?.join(audit::PUBLIC))
+}
+
+fn log_folder(at: &Where) -> Result<PathBuf> {
+    let dir = at.config()?.store.dir;
+    vault::check_logged(&dir)?;
+    Ok(dir)
 }
 
 fn read_key(path: &Path) -> Result<PublicKey> {
@@ -336,7 +346,7 @@ fn verify(at: &Where, key: Option<&Path>) -> Result<ExitCode> {
         Some(path) => read_key(path)?,
         None => public_key(at)?,
     };
-    match audit::verify(&at.config()?.store.dir, &[public]) {
+    match audit::verify(&log_folder(at)?, &[public]) {
         Ok(summary) => {
             let signed = summary.entries - summary.unsigned;
             println!("whole: {} entries, signed up to {signed}, head {}", summary.entries, summary.head);

@@ -11,13 +11,14 @@ pub mod harden;
 pub mod house;
 pub mod kek;
 pub mod keys;
+mod place;
 pub mod read;
 pub mod retain;
 mod shut;
 mod writer;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use ::privacy::chain::{Action, Entry, Object};
@@ -45,11 +46,13 @@ use crate::{clock, random, values};
 use audit::{Audit, AuditError, Logged};
 use files::Files;
 use keys::{Keys, KeysError};
+use place::lock;
 use shut::Shut;
 use writer::{Write, Writer};
 
+pub use place::{check_logged, is_served};
+
 const FILE: &str = "dauys.sqlite";
-const LOCK: &str = "serving.lock";
 /// The tenant of a gateway without a policy, and whose signing key it is in any case.
 const NO_POLICY: &str = "default";
 /// Between who speaks and what they say.
@@ -78,6 +81,16 @@ pub enum VaultError {
     NoRandom(#[from] getrandom::Error),
     #[error("another process serves from the data folder {0}: stop it first, or give this one another [store] dir")]
     InUse(PathBuf),
+    #[error(
+        "there is no data in {0}: no gateway has kept anything there. Name its configuration with --config, or its data \
+         folder with --data"
+    )]
+    NoData(PathBuf),
+    #[error(
+        "there is no keystore in {0}, though its data folder is in use: without it nothing can be opened. Correct [store] \
+         keys_dir, or restore it"
+    )]
+    NoKeystore(PathBuf),
     #[error("the policy: {0}")]
     Policy(String),
     #[error("the consent that this rests on was taken back: nothing is sent under it any more")]
@@ -450,20 +463,6 @@ impl TranscriptStore for Vault {
     fn record(&self, record: CallRecord) -> Result<(), Full> {
         self.send(Write::Record(Box::new(record)))
     }
-}
-
-fn lock(dir: &Path) -> Result<std::fs::File, VaultError> {
-    let file = std::fs::OpenOptions::new().append(true).create(true).open(dir.join(LOCK))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(VaultError::InUse(dir.into())),
-        Err(std::fs::TryLockError::Error(e)) => Err(e.into()),
-    }
-}
-
-/// Whether a process serves from this folder.
-pub fn is_served(dir: &Path) -> bool {
-    matches!(lock(dir), Err(VaultError::InUse(_)))
 }
 
 /// Before there was a policy, calls were nobody's in particular: from now on its terms are theirs.
