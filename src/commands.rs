@@ -18,6 +18,7 @@ use dauys::dialogue::Agent;
 use dauys::gateway::{Gateway, load_agents};
 use dauys::rehearse::{self, Scenario};
 use dauys::route::{Asked, Routes};
+use dauys::vault::VaultError;
 use models::manifest::{Group, Manifest, Row, Status};
 use models::pull::Bar;
 
@@ -91,9 +92,15 @@ async fn serve(options: Serve) -> Result<ExitCode> {
     println!("  No phone? {dauys} console");
     println!("            {dauys} call sip:{called}@{sip} --keys 1 --play QUESTION.wav --record ANSWER.wav");
     println!("\nCtrl-C ends every call politely and stops.");
-    stop_signal().await?;
+    let ousted = tokio::select! {
+        stopped = stop_signal() => stopped.map(|()| false)?,
+        () = running.gateway.store.ousted() => true,
+    };
     say("stopping: every call gets its BYE ...");
     running.stop().await;
+    if ousted {
+        return Err(VaultError::DatabaseInUse.into());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

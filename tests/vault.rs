@@ -2,6 +2,8 @@
 //! be. Time is the tests' own.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+#[path = "vault/alone.rs"]
+mod alone;
 #[path = "vault/erasing.rs"]
 mod erasing;
 #[path = "vault/going.rs"]

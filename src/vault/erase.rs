@@ -158,6 +158,7 @@ impl Vault {
     /// # Errors
     /// Where it could not be done; the job says when it is tried again.
     pub async fn advance(&self, id: JobId, orders: &dyn Orders) -> Result<Advanced, VaultError> {
+        self.alone().await?;
         // No hold comes between the looking and the destroying, and no receipt between the reading and the writing.
         let alone = self.inner.holds.lock().await;
         let mut job = self.erasure(id).await?;

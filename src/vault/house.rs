@@ -23,7 +23,9 @@ pub async fn keep(vault: Vault, orders: Arc<dyn Orders>, stopping: impl Future<O
     loop {
         tokio::select! {
             () = &mut stopping => return,
-            _ = erasures.tick() => vault.erase_all(&*orders).await,
+            _ = erasures.tick() => if vault.alone().await.is_ok() {
+                vault.erase_all(&*orders).await;
+            },
             _ = retention.tick() => match vault.retain().await {
                 Ok(report) => {
                     let rows: u64 = report.goes.iter().map(|line| line.rows).sum();

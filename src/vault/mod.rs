@@ -2,6 +2,7 @@
 //! are sealed on their way in and opened only for somebody whose reading is logged. It decides nothing about
 //! what may be kept; `privacy` does.
 
+mod alone;
 pub mod audit;
 pub mod erase;
 pub mod export;
@@ -43,6 +44,7 @@ use crate::store::rows::{self, Rests};
 use crate::store::{CallRecord, Full, QUEUE, TranscriptStore, register};
 use crate::{clock, random, values};
 
+use alone::Alone;
 use audit::{Audit, AuditError, Logged};
 use files::Files;
 use keys::{Keys, KeysError};
@@ -81,6 +83,13 @@ pub enum VaultError {
     NoRandom(#[from] getrandom::Error),
     #[error("another process serves from the data folder {0}: stop it first, or give this one another [store] dir")]
     InUse(PathBuf),
+    #[error(
+        "another gateway serves from the database at [store] url: one gateway per database. Stop it first, or give this one \
+         a database or a schema of its own"
+    )]
+    DatabaseInUse,
+    #[error("the lock on the database is not ours now: nothing is erased or taken out until it is")]
+    NotAlone,
     #[error(
         "there is no data in {0}: no gateway has kept anything there. Name its configuration with --config, or its data \
          folder with --data"
@@ -146,6 +155,8 @@ pub(crate) struct Inner {
     holds: tokio::sync::Mutex<()>,
     /// Of erasures, so that each thing is said once.
     said: Mutex<HashSet<String>>,
+    /// The same of a database that others may reach; none: there is no other, or we do not serve.
+    alone: Option<Arc<Alone>>,
     /// Held for as long as this process serves.
     _lock: Option<std::fs::File>,
 }
@@ -156,6 +167,13 @@ pub struct Vault {
     inner: Arc<Inner>,
     writes: mpsc::Sender<Write>,
     purges: mpsc::Sender<(CallId, Scopes)>,
+}
+
+impl Inner {
+    /// As far as is known.
+    fn is_alone(&self) -> bool {
+        self.alone.as_ref().is_none_or(|alone| alone.is_ours())
+    }
 }
 
 impl Settings {
@@ -224,6 +242,10 @@ impl Vault {
             Some(url) => Db::postgres(url).await?,
             None => Db::sqlite(&settings.dir.join(FILE), Database::Store).await?,
         };
+        let alone = match &settings.url {
+            Some(url) if what_for == For::Serving => Some(Alone::take(url).await?),
+            _ => None,
+        };
         let tenant = settings.tenant.clone();
         migrate(&db, tenant.as_str(), now).await?;
         let retired = settings.retired.iter().map(kek::read).collect::<Result<_, _>>()?;
@@ -238,7 +260,7 @@ impl Vault {
         let shut = Shut::new(jobs.iter().filter(|job| erase::is_frozen(job)).map(erasure::Job::subject));
         let live = Arc::default();
         let inner =
-            Inner { db, keys, audit, files, shut, live, settings, tenant, clock, holds, said, _lock: lock };
+            Inner { db, keys, audit, files, shut, live, settings, tenant, clock, holds, said, alone, _lock: lock };
         let inner = Arc::new(inner);
         if what_for == For::Serving {
             recover(&inner).await?;
@@ -296,9 +318,25 @@ impl Vault {
         }
     }
 
-    /// True while the database answers.
+    /// True while the database answers, and is ours alone.
     pub async fn healthy(&self) -> bool {
-        self.inner.db.healthy().await
+        self.inner.is_alone() && self.inner.db.healthy().await
+    }
+
+    /// Asks whether nobody else serves from the database, where others may reach it.
+    pub(crate) async fn alone(&self) -> Result<(), VaultError> {
+        match &self.inner.alone {
+            Some(alone) if !alone.ask().await => Err(VaultError::NotAlone),
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves when another gateway serves from the database: this one has to stop.
+    pub async fn ousted(&self) {
+        match &self.inner.alone {
+            Some(alone) => alone.ousted().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Signs the audit log and lets everything go.
@@ -306,6 +344,9 @@ impl Vault {
         self.flush().await;
         if let Err(error) = self.inner.audit.checkpoint(self.now()).await {
             tracing::warn!(%error, "the audit log could not be signed");
+        }
+        if let Some(alone) = &self.inner.alone {
+            alone.close().await;
         }
         self.inner.db.close().await;
         self.inner.keys.db().close().await;

@@ -134,6 +134,7 @@ impl Vault {
     /// # Errors
     /// Where the database says no; the rest goes with the next run.
     pub async fn retain(&self) -> Result<Report, VaultError> {
+        self.alone().await?;
         let now = self.now();
         // No hold comes between the looking and the taking out.
         let alone = self.inner.holds.lock().await;

@@ -207,10 +207,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether something may rest on this: the event is on the disk, and the subject is not being erased.
+    /// Whether something may rest on this: the event is on the disk, the subject is not being erased, and the database is
+    /// ours alone.
     async fn rests(&mut self, on: &Rests) -> Result<bool, VaultError> {
         let ended = self.inner.shut.is_closed(on.call) || self.revoked.contains(&(on.call, on.scope.clone()));
-        if ended || self.inner.shut.holds(Some(on.subject), Some(on.call)) {
+        if ended || !self.inner.is_alone() || self.inner.shut.holds(Some(on.subject), Some(on.call)) {
             return Ok(false);
         }
         let going = self.going(on.call);
