@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::keys::text::unhex;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no {1}")]
 pub struct NotAName(pub String, pub &'static str);
@@ -26,9 +28,9 @@ pub struct EventId(pub [u8; 16]);
 pub struct TenantId(String);
 
 impl CallId {
+    /// As it is written, in 16 lower-case digits.
     pub fn parse(hex: &str) -> Option<Self> {
-        let well_formed = hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-        well_formed.then(|| u64::from_str_radix(hex, 16).ok().map(Self)).flatten()
+        unhex(hex).map(u64::from_be_bytes).map(Self)
     }
 }
 
@@ -64,18 +66,15 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// Sixteen bytes that are written as 32 hexadecimal digits.
+/// Sixteen bytes that are written as 32 lower-case hexadecimal digits.
 macro_rules! hex_name {
     ($name:ident, $what:literal) => {
         impl $name {
             /// # Errors
-            /// Where it is not 32 hexadecimal digits.
+            /// Where it is not 32 lower-case hexadecimal digits: one name, one text, or a signed text could be
+            /// written in another way.
             pub fn parse(hex: &str) -> Result<Self, NotAName> {
-                let wrong = || NotAName(hex.into(), $what);
-                if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-                    return Err(wrong());
-                }
-                u128::from_str_radix(hex, 16).map(|n| Self(n.to_be_bytes())).map_err(|_| wrong())
+                unhex(hex).map(Self).ok_or_else(|| NotAName(hex.into(), $what))
             }
         }
 
@@ -124,7 +123,9 @@ mod tests {
         let subject = SubjectId::parse("00112233445566778899aabbccddeeff").expect("is one");
         assert_eq!(subject.to_string(), "00112233445566778899aabbccddeeff");
         assert!(SubjectId::parse("+0112233445566778899aabbccddeeff").is_err());
+        assert!(SubjectId::parse("00112233445566778899AABBCCDDEEFF").is_err());
         assert_eq!(CallId::parse("00000000000000ff"), Some(CallId(255)));
+        assert_eq!(["00000000000000FF", "ff", "+0000000000000ff"].map(CallId::parse), [None; 3]);
         assert!(TenantId::new("clinic-7").is_ok() && TenantId::new("Clinic").is_err() && TenantId::new("").is_err());
     }
 }

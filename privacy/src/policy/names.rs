@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::NotAName;
 use crate::consent::Channel;
 use crate::consent::canon::Canon;
+use crate::keys::text::unhex;
 
 /// A short name with its own letters.
 macro_rules! short_name {
@@ -94,15 +95,10 @@ impl TextHash {
     }
 
     /// # Errors
-    /// Where it is not 64 hexadecimal digits.
+    /// Where it is not 64 lower-case hexadecimal digits.
     pub fn parse(hex: &str) -> Result<Self, NotAName> {
-        let wrong = || NotAName(hex.chars().take(64).collect(), "hash of a text: 64 hexadecimal digits");
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        let half = |digits: &str| u128::from_str_radix(digits, 16).map(u128::to_be_bytes).map_err(|_| wrong());
-        let (high, low) = (half(&hex[..32])?, half(&hex[32..])?);
-        Ok(Self(std::array::from_fn(|i| if i < 16 { high[i] } else { low[i - 16] })))
+        let wrong = || NotAName(hex.chars().take(64).collect(), "hash of a text: 64 lower-case hexadecimal digits");
+        unhex(hex).map(Self).ok_or_else(wrong)
     }
 }
 

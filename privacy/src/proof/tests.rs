@@ -128,6 +128,21 @@ fn a_proof_is_an_anchor_of_the_log() {
     assert_eq!((cut.seq, cut.how), (4, BrokenHow::CutOff { signed: 5 }));
 }
 
+/// Also the bit that makes a small letter a capital.
+#[test]
+fn every_flipped_bit_that_is_no_layout_is_seen() {
+    let document = document();
+    for at in 0..document.len() {
+        for bit in 0..8 {
+            let mut flipped = document.clone().into_bytes();
+            flipped[at] ^= 1 << bit;
+            let layout = document.as_bytes()[at].is_ascii_whitespace() && flipped[at].is_ascii_whitespace();
+            let seen = verify_proof(&flipped, &[signer(1).public()]).is_err();
+            assert_eq!(seen, !layout, "bit {bit} of byte {at}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_flipped_byte_that_is_no_layout_is_seen(at in any::<proptest::sample::Index>(), with in 1u8..=255) {
