@@ -69,6 +69,7 @@ pub mod time;
 pub mod watch;
 pub mod wheel;
 pub mod wide;
+mod wipe;
 
 pub use codec::Codec;
 pub use data::DataEvent;
@@ -76,6 +77,7 @@ pub use dtmf::Digit;
 pub use frame::{FillError, Frame, FramePool};
 pub use leg::{Kind, Leg, LegChange, LegConfig, LegEvent, LegStats, Outgoing, TickIn};
 pub use time::MediaTime;
+pub use wipe::wipe_stack;
 
 /// Samples a second in every frame.
 pub const SAMPLE_RATE: u32 = 16_000;

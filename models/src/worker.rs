@@ -241,6 +241,7 @@ fn serve<R>(queue: &Queue<R>, work: &mut impl FnMut(&Ticket, R)) {
         if catch_unwind(AssertUnwindSafe(|| work(&ticket, request))).is_err() {
             tracing::error!(thread = std::thread::current().name(), "an engine job panicked");
         }
+        media::wipe_stack();
     }
 }
 

@@ -238,6 +238,7 @@ impl Residents {
         }
         while let Some(place) = self.ended.pop() {
             self.bury(place);
+            media::wipe_stack();
         }
     }
 
