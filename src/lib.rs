@@ -10,6 +10,7 @@ pub mod desk;
 pub mod dialogue;
 pub mod egress;
 pub mod gateway;
+mod hex;
 pub mod http;
 pub mod llm;
 pub mod net;

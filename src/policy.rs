@@ -14,6 +14,7 @@ use privacy::{Scope, SubjectId, Time};
 
 use crate::call::consent::{Hearer, Script};
 use crate::config::{Config, Password, PasswordError, Statement};
+use crate::hex::unhex;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -158,17 +159,12 @@ fn statement_key(configured: &Statement) -> Result<StatementKey, PolicyError> {
             StatementKey::hs256(name, secret.expose().as_bytes()).map_err(|e: NotAKey| wrong(&e.to_string()))
         }
         (None, Some(hex)) => {
-            let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(|at| byte(hex.get(at..at + 2)?)).collect();
-            let public: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
+            let public: Option<[u8; 32]> = unhex(hex).and_then(|bytes| bytes.try_into().ok());
             let public = public.ok_or_else(|| wrong("`ed25519` takes a public key: 64 hexadecimal digits"))?;
             Ok(StatementKey::ed25519(name, public))
         }
         _ => Err(wrong("takes `secret_env` for HS256 or `ed25519` for EdDSA, one of the two")),
     }
-}
-
-fn byte(pair: &str) -> Option<u8> {
-    pair.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(pair, 16).ok()).flatten()
 }
 
 #[cfg(test)]

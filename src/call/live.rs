@@ -33,17 +33,10 @@ impl Request {
     }
 }
 
-/// A request at its call.
-pub struct Told {
-    pub request: Request,
+/// A request on its way to its call.
+struct Told {
+    request: Request,
     taken: oneshot::Sender<()>,
-}
-
-impl Told {
-    /// It is done, and on its way to the store. Whoever asked may have stopped waiting.
-    pub fn taken(self) {
-        let _ = self.taken.send(());
-    }
 }
 
 struct Seat {
@@ -100,7 +93,7 @@ pub struct Requests {
     live: Arc<Live>,
     inbox: mpsc::Receiver<Told>,
     /// Taken, while a step of consent is still on its way to the store.
-    pending: Vec<Told>,
+    pending: Vec<oneshot::Sender<()>>,
 }
 
 impl Requests {
@@ -109,15 +102,16 @@ impl Requests {
         if self.pending.len() >= REQUESTS {
             return None;
         }
-        let told = self.inbox.try_recv().ok()?;
-        let request = told.request.clone();
-        self.pending.push(told);
+        let Told { request, taken } = self.inbox.try_recv().ok()?;
+        self.pending.push(taken);
         Some(request)
     }
 
-    /// What was taken is with the store.
+    /// What was taken is with the store. Whoever asked may have stopped waiting.
     pub fn settle(&mut self) {
-        self.pending.drain(..).for_each(Told::taken);
+        for taken in self.pending.drain(..) {
+            let _ = taken.send(());
+        }
     }
 }
 

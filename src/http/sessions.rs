@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use super::access::Seat;
-use super::tokens::{hex, unhex};
 use crate::call::driver::{CallInput, Signal};
 use crate::call::{CallId, EndCause};
 use crate::clock;
 use crate::gateway::Gateway;
+use crate::hex::{hex, unhex};
 use crate::net::web::WebLine;
 use crate::random;
 

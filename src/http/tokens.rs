@@ -18,6 +18,7 @@ use sha2::Sha256;
 use super::orders::{may_order, refusal, stated};
 use crate::clock;
 use crate::gateway::Gateway;
+use crate::hex::{hex, unhex};
 use crate::random;
 
 /// Longest life.
@@ -164,16 +165,6 @@ impl Claims {
         let (agent, origin) = (text()?, text()?);
         parts.next().is_none().then_some(Self { id, expires_s, agent, origin })
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[derive(Deserialize)]
@@ -333,12 +324,5 @@ mod tests {
             let claims = Claims { id: [7; 16], expires_s: 11, agent: agent.clone(), origin: origin.clone() };
             proptest::prop_assert_eq!(shown(&tokens.issue(&claims)), Ok(claims));
         }
-    }
-
-    #[test]
-    fn hexadecimal_both_ways() {
-        assert_eq!(unhex("00ff7A"), Some(vec![0, 255, 0x7a]));
-        assert_eq!(unhex(&hex(b"front-desk")).as_deref(), Some(&b"front-desk"[..]));
-        assert_eq!((unhex("0"), unhex("0g"), unhex("")), (None, None, Some(vec![])));
     }
 }

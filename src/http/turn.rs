@@ -6,8 +6,8 @@ use serde::Serialize;
 use sha1::Sha1;
 use sip::Private;
 
-use super::tokens::hex;
 use crate::config::{IceServer, Password, PasswordError};
+use crate::hex::hex;
 use crate::random;
 
 /// One server, as `RTCConfiguration.iceServers` has it.

@@ -6,6 +6,8 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
+
 /// The parts of the widget in a scope of their own; `web/widget/build.mjs` puts them together in the same way.
 const WIDGET: &str = concat!(
     "// Dauys: talk to an agent from any page. Apache-2.0.\n(() => {\n\"use strict\";\n\n",
@@ -58,7 +60,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 /// A file that a browser takes again only when it has changed (RFC 9110 8.8.3).
 fn file<S: Clone + Send + Sync + 'static>(kind: &'static str, body: &'static str, more: Headers) -> MethodRouter<S> {
     let digest = Sha256::digest(body);
-    let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex(&digest[..16]);
     let etag = format!("\"{digits}\"");
     get(move |asked: HeaderMap| {
         let (status, body) = if knows(&asked, &etag) { (StatusCode::NOT_MODIFIED, "") } else { (StatusCode::OK, body) };

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use sqlx::any::AnyRow;
 
 use crate::call::CallId;
+use crate::hex::hex;
 use crate::store::db::{Columns as _, Db, StoreError, Value};
 use crate::store::{CallRecord, Direction};
 use crate::values;
@@ -260,7 +261,6 @@ pub async fn events(db: &Db, tenant: &TenantId, call: CallId) -> Result<Vec<Cons
 }
 
 pub fn event_of(row: &AnyRow) -> Result<ConsentEvent, StoreError> {
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let parsed = |text: Option<String>| text.map(|t| serde_json::from_str::<Json>(&t)).transpose();
     let json = json!({
         "id": hex(&row.bytes("id")?),

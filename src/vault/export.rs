@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::read::Reader;
 use super::{Vault, VaultError};
 use crate::clock;
+use crate::hex::hex;
 use crate::store::db::{Columns as _, StoreError};
 use crate::store::rows::{self, Recording};
 use crate::store::{CallRecord, Row};
@@ -151,7 +152,7 @@ fn object(row: &AnyRow, columns: &[&Column]) -> Result<Json, StoreError> {
             (Type::Text, _) => row.text_or_none(column.name)?.into(),
             (Type::Bytes, _) => {
                 let bytes = row.bytes_or_none(column.name)?;
-                bytes.map(|b| b.iter().map(|b| format!("{b:02x}")).collect::<String>()).into()
+                bytes.map(|b| hex(&b)).into()
             }
         };
         object.insert(name.unwrap_or(column.name).into(), value);
@@ -213,7 +214,7 @@ fn uuid(call: CallId) -> String {
     bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let hex = hex(&bytes);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

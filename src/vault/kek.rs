@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use ::privacy::keys::{BadSource, Key, KeySource};
 use zeroize::Zeroizing;
 
+use crate::hex::hex;
 use crate::random;
 
 /// More is no key.
@@ -101,8 +102,7 @@ fn from_program(words: &[String]) -> Result<Zeroizing<Vec<u8>>, KekError> {
 pub fn make(path: &Path) -> Result<(), KekError> {
     let failed = |source| KekError::File { path: path.into(), source };
     let bytes = Zeroizing::new(random::secret::<32>()?);
-    let digits: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    let text = Zeroizing::new(digits + "\n");
+    let text = Zeroizing::new(hex(&*bytes) + "\n");
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::erasure::{Alarm, Rules};
+use crate::keys::text::hex;
 use crate::roles::{Action, Actor, NotAllowed, Person};
 
 /// How a receipt came.
@@ -37,10 +38,6 @@ impl Receipt {
         who.check(Action::ReceiptByHand)?;
         Ok(Self { hash: hex(&hash), at, by: ReceiptBy::Hand(who.person().clone()) })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

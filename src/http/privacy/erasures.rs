@@ -11,6 +11,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::hex::unhex;
+
 use super::{Answer, Asked, Body, Id, Office, Trouble, Visitor, WhomBody, WhomQuery, at, by, document};
 
 #[derive(Deserialize)]
@@ -127,19 +129,9 @@ pub async fn receipt(
     id: Id,
     Body(body): Body<ReceiptBody>,
 ) -> Answer<Response> {
-    let hash = sha256(&body.sha256).ok_or_else(|| Trouble::bad("`sha256` is 64 hex digits: of the receipt's bytes"))?;
+    let hash = unhex(&body.sha256).and_then(|bytes| bytes.try_into().ok());
+    let hash = hash.ok_or_else(|| Trouble::bad("`sha256` is 64 hex digits: of the receipt's bytes"))?;
     let job = id.read(JobId::parse)?;
     let job = office.desk.receipt(&who, job, (&body.destination, hash), &body.why).await?;
     Ok(Json(ErasureBody::of(&job, vec![])).into_response())
-}
-
-fn sha256(hex: &str) -> Option<[u8; 32]> {
-    if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (n, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * n..2 * n + 2)?, 16).ok()?;
-    }
-    Some(hash)
 }
