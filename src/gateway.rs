@@ -396,11 +396,20 @@ impl Gateway {
         strained
     }
 
+    /// Whether one more call would be taken, as far as that is known without taking it.
+    pub fn room(&self) -> Result<(), Refused> {
+        if self.strained() {
+            Err(Refused::Strained)
+        } else if self.places.available_permits() == 0 {
+            Err(Refused::Full)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes a place, a shard and the engines' lines for one call.
     pub fn admit(&self, agent: Arc<LoadedAgent>) -> Result<Admission, Refused> {
-        if self.strained() {
-            return Err(Refused::Strained);
-        }
+        self.room()?;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refused::Full)?;
         let (shard, poked, wake) = self.next_shard()?;
         let engine = |_| Refused::NoSlot;

@@ -253,6 +253,7 @@ async fn a_chat_that_comes_back_goes_on_and_one_that_does_not_ends() {
     assert_eq!(chat.kind("hello").await["call"], hello["call"]);
     assert_eq!(chat.caption("agent", "nine").await["id"], answer["id"], "it is shown again");
     assert_eq!(chat.kind("consented").await["granted"], true, "and not asked again");
+    assert_eq!(place.get(&format!("/chat/front-desk?resume={secret}")).await.0, 426);
     // Another page with the secret takes its place.
     let mut other = place.chat(&format!("front-desk?resume={secret}")).await;
     chat.closed().await;
@@ -283,6 +284,10 @@ async fn who_may_not_chat_is_told_why() {
     let second = place.chat("front-desk").await;
     let (status, body) = refused("front-desk", None).await;
     assert!(status == 429 && body.contains("calls_per_address"), "{status} {body}");
+    // A page that reads the address learns the same.
+    assert_eq!(place.get("/chat/front-desk").await.0, 429);
+    assert_eq!(place.get("/chat/nobody").await.0, 404);
+    assert_eq!(place.get(&format!("/chat/front-desk?resume={}", "0".repeat(32))).await.0, 404);
     drop((first, second));
     place.stop().await;
 }

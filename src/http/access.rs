@@ -16,7 +16,7 @@ use serde::Deserialize;
 use sip::sdp::SdpError;
 
 use super::orders::{names_loopback, refusal};
-use super::tokens::TokenError;
+use super::tokens::{Claims, TokenError, Tokens};
 use crate::clock;
 use crate::config::Network;
 use crate::gateway::{Gateway, LoadedAgent, Refused, WebSide};
@@ -167,25 +167,47 @@ pub fn side(gateway: &Gateway) -> Result<&WebSide, Refusal> {
 
 /// Whether this page may begin a call. A token is used up by it, so check everything else first.
 pub fn check(gateway: &Gateway, visitor: &Visitor<'_>, agent: &str, token: Option<&str>) -> Result<Pass, Refusal> {
+    let Asked { agent, shown, seat } = asked(gateway, visitor, agent, token)?;
+    let mut granted_before = None;
+    if let Some((tokens, claims)) = shown {
+        tokens.spend(clock::wall().as_secs(), &claims)?;
+        granted_before = tokens.granted(&claims);
+    }
+    Ok(Pass { agent, seat, granted_before })
+}
+
+/// Whether it might, as far as that is known without taking anything for it.
+pub fn check_might(gateway: &Gateway, visitor: &Visitor<'_>, agent: &str, token: Option<&str>) -> Result<(), Refusal> {
+    let asked = asked(gateway, visitor, agent, token)?;
+    gateway.room()?;
+    // Last: a call that there was no room for has used its token up.
+    asked.shown.map_or(Ok(()), |(tokens, claims)| Ok(tokens.unused(&claims)?))
+}
+
+struct Asked<'a> {
+    agent: Arc<LoadedAgent>,
+    /// A good token, where one is asked for.
+    shown: Option<(&'a Tokens, Claims)>,
+    seat: Seat,
+}
+
+fn asked<'a>(
+    gateway: &'a Gateway,
+    visitor: &Visitor<'_>,
+    agent: &str,
+    token: Option<&str>,
+) -> Result<Asked<'a>, Refusal> {
     let side = side(gateway)?;
     check_page(gateway, visitor.headers)?;
     let loaded = gateway.agent(Some(agent)).ok_or(Refusal::NoAgent)?;
-    let now_s = clock::wall().as_secs();
-    let claims = match &side.tokens {
-        None => None,
-        Some(tokens) => {
-            let token = token.ok_or(TokenError::Missing)?;
-            Some((tokens, tokens.read(now_s, token, agent, origin(visitor.headers))?))
-        }
+    let read = |tokens: &'a Tokens| -> Result<_, TokenError> {
+        let token = token.ok_or(TokenError::Missing)?;
+        Ok((tokens, tokens.read(clock::wall().as_secs(), token, agent, origin(visitor.headers))?))
     };
+    let shown = side.tokens.as_ref().map(read).transpose()?;
     let address = address(visitor, &side.config.trusted_proxies);
     let seat = side.seats.take(address, side.config.calls_per_address).ok_or(Refusal::TooMany)?;
-    let mut granted_before = None;
-    if let Some((tokens, claims)) = claims {
-        tokens.spend(now_s, &claims)?;
-        granted_before = tokens.granted(&claims);
-    }
-    Ok(Pass { agent: loaded, seat, granted_before })
+    Ok(Asked { agent: loaded, shown, seat })
 }
 
 /// Whether this page may look: the origin alone is judged. True: it showed a good token, or none is asked for.

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tracing::{info, warn};
 
-use super::access::{Coming, Pass, Refusal, Visitor, bearer, check, check_page, side};
+use super::access::{Coming, Pass, Refusal, Visitor, bearer, check, check_might, check_page, side};
 use super::orders::refusal;
 use super::sessions::{Presence, Session, SessionId, signaller};
 use crate::call::Call;
@@ -61,6 +61,7 @@ pub async fn open(
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let headers = parts.headers.clone();
     let (Some(upgrade), Ok(accepted)) = (upgrade, create_response(&axum::http::Request::from_parts(parts, ()))) else {
+        might(&gateway, &Visitor { from, headers: &headers }, &agent, &coming)?;
         let why = "this is for WebSockets (RFC 6455): new WebSocket(\"wss://HOST/chat/AGENT\")";
         return Ok(refusal(StatusCode::UPGRADE_REQUIRED, why.into(), None));
     };
@@ -97,6 +98,14 @@ pub async fn open(
         }
     });
     Ok(accepted.map(|()| Body::empty()).into_response())
+}
+
+/// What a WebSocket would be refused for: a browser tells its page nothing of that, but lets it read this.
+fn might(gateway: &Gateway, visitor: &Visitor<'_>, agent: &str, coming: &Coming) -> Result<(), Refusal> {
+    match &coming.resume {
+        Some(secret) => side(gateway)?.sessions.find(agent, secret).map(drop).ok_or(Refusal::NoCall),
+        None => check_might(gateway, visitor, agent, bearer(visitor.headers).or(coming.token.as_deref())),
+    }
 }
 
 /// A call without a voice.

@@ -84,9 +84,10 @@ export class Mock {
     this.server.on("upgrade", (request, socket, head) => this.chat(request, socket, head));
   }
 
-  /** As after a start. `refuse`: the status that new conversations get; `about`: what differs of the agent. */
+  /** As after a start. `refuse`: the status that new conversations get; `drop`: so many WebSockets are cut before they
+   * open; `about`: what differs of the agent. */
   reset() {
-    Object.assign(this, { conversations: new Map(), refuse: 0, about: {}, tokens: [], shown: [], requests: [] });
+    Object.assign(this, { conversations: new Map(), refuse: 0, drop: 0, about: {}, tokens: [], shown: [], requests: [] });
   }
 
   get newest() {
@@ -107,6 +108,7 @@ export class Mock {
     else if (first === "token") json(200, { token: this.token() });
     else if (first === "web") json(200, { ...ABOUT, ...this.about });
     else if (first === "whip") await this.whip(request, url, rest, body, send, json);
+    else if (first === "chat") json(this.whyNot(url), { error: "this is for WebSockets" });
     else json(404, { error: "no such page" });
   }
 
@@ -124,6 +126,13 @@ export class Mock {
     const id = randomBytes(16).toString("hex");
     this.conversations.set(id, new Conversation(this, id));
     return this.newest;
+  }
+
+  /** What a WebSocket of this address would be refused with. */
+  whyNot(url) {
+    const resume = url.searchParams.get("resume");
+    const refused = resume ? !this.conversations.has(resume) && 404 : this.refuse;
+    return refused || 426;
   }
 
   async whip(request, url, [agent, id], body, send, json) {
@@ -154,6 +163,10 @@ export class Mock {
   chat(request, socket, head) {
     const url = new URL(request.url, this.url);
     this.requests.push({ method: "GET", path: url.pathname, query: url.search, headers: request.headers, body: "" });
+    if (this.drop > 0) {
+      this.drop -= 1;
+      return void socket.destroy();
+    }
     const found = this.conversation(url, url.searchParams.get("token"));
     if (typeof found === "number") return void socket.end(`HTTP/1.1 ${found} no\r\n\r\n`);
     this.sockets.handleUpgrade(request, socket, head, (opened) => {

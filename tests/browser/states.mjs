@@ -358,6 +358,18 @@ test("a cut WebSocket is opened again", async () => {
   await accessible(page, "writing again");
 });
 
+test("a WebSocket that does not open ends no conversation that the gateway still holds", async () => {
+  const call = await writing();
+  mock.drop = 2;
+  call.socket.terminate();
+  await until("the second road", () => call.roads.length === 2);
+  await w.phase("live", "text");
+  assert.equal(mock.drop, 0);
+  mock.conversations.clear();
+  call.socket.terminate();
+  await w.phase("ended");
+});
+
 test("what the browser knows of its network is not waited for, by voice and in writing", async () => {
   const call = await talking();
   const drop = async (ms) => {
@@ -429,19 +441,22 @@ const REFUSALS = {
   401: "No conversation can be started here",
   404: "This assistant is not available",
 };
+const ROADS = { voice: "Start talking", text: "Write instead" };
 for (const [status, title] of Object.entries(REFUSALS)) {
-  test(`refused with ${status}: ${title}`, async () => {
-    mock.refuse = Number(status);
-    await open();
-    await w.button("Talk to us").click();
-    await w.button("Start talking").click();
-    await w.phase("failed");
-    await w.text(title).waitFor();
-    await accessible(page, `refused with ${status}`);
-    mock.refuse = 0;
-    await w.button("Try again").click();
-    await w.phase("live", "voice");
-  });
+  for (const [mode, button] of Object.entries(ROADS)) {
+    test(`refused with ${status}, by ${mode}: ${title}`, async () => {
+      mock.refuse = Number(status);
+      await open();
+      await w.button("Talk to us").click();
+      await w.button(button).click();
+      await w.phase("failed");
+      await w.text(title).waitFor();
+      await accessible(page, `refused with ${status}`);
+      mock.refuse = 0;
+      await w.button("Try again").click();
+      await w.phase("live", mode);
+    });
+  }
 }
 
 test("without the gateway it says so", async () => {

@@ -97,10 +97,19 @@ class Gateway {
     await request(this.url(["whip", this.agent, id]), { method: "DELETE", keepalive: true });
   }
 
-  chat({ resume, token }) {
-    // A browser sets no header on a WebSocket.
-    const url = this.url(["chat", this.agent], resume ? { resume } : { token });
+  /** A browser sets no header on a WebSocket. */
+  chatUrl({ resume, token }) {
+    return this.url(["chat", this.agent], resume ? { resume } : { token });
+  }
+
+  chat(which) {
+    const url = this.chatUrl(which);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     return new WebSocket(url);
+  }
+
+  /** Why a WebSocket did not open: a browser does not tell, but the same address does when it is read. */
+  noChat(which) {
+    return request(this.chatUrl(which)).then(() => new Failure("network"), (failure) => failure);
   }
 }

@@ -126,11 +126,7 @@ class TextRoad {
       socket.onclose = () => done(false);
     });
     clearTimeout(timer);
-    if (!opened) {
-      // A browser does not tell why: whether the gateway is there at all does.
-      await this.gateway.about();
-      throw new Failure(resume ? "unknown" : "busy");
-    }
+    if (!opened) throw await this.gateway.noChat({ resume, token });
     // 1000: the call is over, or goes on elsewhere.
     socket.onclose = ({ code }) => this.left || this.hears.down(this, code === 1000);
   }
