@@ -4,6 +4,8 @@
 
 #[path = "privacy/abroad.rs"]
 mod abroad;
+#[path = "privacy/away.rs"]
+mod away;
 #[path = "privacy/calls.rs"]
 mod calls;
 #[path = "privacy/chat.rs"]

@@ -11,8 +11,18 @@ use ::privacy::schema::{self, About, Database, Dialect, Live};
 use ::privacy::{EventId, SubjectId, Time};
 use jiff::tz::Offset;
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyPool, Executor as _, Row as _};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
+/// What a server may take for a statement, locks of others included; a program on this machine may take what it takes.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Tables that are written anew take their time.
+const SCRIPT_MAX: Duration = Duration::from_secs(3600);
+/// For a connection, and for whoever asks whether it answers at all.
+const CONNECTION_MAX: Duration = Duration::from_secs(10);
+const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(2);
 /// How often a checkpoint is tried while readers are in its way.
 const CHECKPOINT_TRIES: u32 = 50;
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
@@ -37,6 +47,8 @@ pub enum OpenError {
 pub enum StoreError {
     #[error("the database did not answer: {0}")]
     Database(#[from] sqlx::Error),
+    #[error("the database did not answer in time")]
+    Silent,
     #[error("a stored record cannot be read: {0}")]
     Damaged(String),
     #[error("readers are in the way of a checkpoint; it is tried again")]
@@ -113,7 +125,15 @@ impl Db {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(OpenError::NoUrl);
         }
-        let pool = AnyPoolOptions::new().max_connections(8).connect(url).await.map_err(OpenError::Postgres)?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(CONNECTION_MAX)
+            // A server that is gone without a word would be waited for as long as TCP hopes.
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(is_alive(connection)))
+            .connect(url)
+            .await
+            .map_err(OpenError::Postgres)?;
         Ok(Self { pool, dialect: Dialect::Postgres, database: Database::Store })
     }
 
@@ -125,10 +145,6 @@ impl Db {
         self.database
     }
 
-    pub fn pool(&self) -> &AnyPool {
-        &self.pool
-    }
-
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -138,19 +154,25 @@ impl Db {
     /// # Errors
     /// Where the database says no.
     pub async fn run(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        Ok(bound(sql, values).execute(&self.pool).await?.rows_affected())
+        let mut connection = self.pool.acquire().await?;
+        let answer = timeout(self.patience(ANSWER_MAX), connection.execute(bound(sql, values))).await;
+        Ok(in_time(connection, answer)?.rows_affected())
     }
 
     /// # Errors
     /// Where the database says no.
     pub async fn all(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<AnyRow>, StoreError> {
-        Ok(bound(sql, values).fetch_all(&self.pool).await?)
+        let mut connection = self.pool.acquire().await?;
+        let answer = timeout(self.patience(ANSWER_MAX), connection.fetch_all(bound(sql, values))).await;
+        in_time(connection, answer)
     }
 
     /// # Errors
     /// Where the database says no.
     pub async fn first(&self, sql: &str, values: &[Value<'_>]) -> Result<Option<AnyRow>, StoreError> {
-        Ok(bound(sql, values).fetch_optional(&self.pool).await?)
+        let mut connection = self.pool.acquire().await?;
+        let answer = timeout(self.patience(ANSWER_MAX), connection.fetch_optional(bound(sql, values))).await;
+        in_time(connection, answer)
     }
 
     /// A number that is asked for, such as a count.
@@ -191,12 +213,23 @@ impl Db {
     /// # Errors
     /// Where the database says no.
     pub async fn script(&self, sql: &str) -> Result<(), StoreError> {
-        Ok(sqlx::raw_sql(sql).execute(&self.pool).await.map(drop)?)
+        let mut connection = self.pool.acquire().await?;
+        let answer = timeout(self.patience(SCRIPT_MAX), connection.execute(sqlx::raw_sql(sql))).await;
+        in_time(connection, answer).map(drop)
     }
 
-    /// True while the database answers.
+    /// True while the database answers, and soon.
     pub async fn healthy(&self) -> bool {
-        sqlx::query::<Any>("SELECT 1").execute(&self.pool).await.is_ok()
+        let Ok(Ok(mut connection)) = timeout(2 * SIGN_OF_LIFE_MAX, self.pool.acquire()).await else { return false };
+        let answer = timeout(SIGN_OF_LIFE_MAX, connection.execute("SELECT 1")).await;
+        in_time(connection, answer).is_ok()
+    }
+
+    fn patience(&self, of_server: Duration) -> Duration {
+        match self.dialect {
+            Dialect::Sqlite => Duration::MAX,
+            Dialect::Postgres => of_server,
+        }
     }
 
     /// Every column there is.
@@ -305,6 +338,26 @@ impl Db {
                 Ok(())
             }
         }
+    }
+}
+
+/// A connection that did not answer is given up: put back it would be asked again, and keep its place while it waits.
+fn in_time<T>(
+    connection: PoolConnection<Any>,
+    answer: Result<Result<T, sqlx::Error>, Elapsed>,
+) -> Result<T, StoreError> {
+    let Ok(answer) = answer else {
+        drop(connection.detach());
+        return Err(StoreError::Silent);
+    };
+    Ok(answer?)
+}
+
+/// Before a connection is used again; an error closes it, and a new one is opened.
+async fn is_alive(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    match timeout(SIGN_OF_LIFE_MAX, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(silent) => Err(sqlx::Error::Io(silent.into())),
     }
 }
 

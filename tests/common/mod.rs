@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,13 @@ impl Gateway {
     pub fn active_calls(&self) -> usize {
         let calls = self.json("/api/v1/calls?limit=500");
         calls["calls"].as_array().expect("a list").iter().filter(|c| c["state"] == "active").count()
+    }
+
+    /// How it ended by itself.
+    pub fn exit(&mut self, patience: Duration) -> ExitStatus {
+        let ended = wait_for("the gateway to end", patience, || self.child.try_wait().expect("its state is known"));
+        self.stopped = true;
+        ended
     }
 
     /// Ctrl-C, and what the exit said.
