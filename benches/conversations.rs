@@ -4,7 +4,6 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
-mod shared;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +11,6 @@ use std::process::Command;
 
 use common::{Gateway, root};
 use serde_json::Value;
-use shared::machine;
 
 /// The curve.
 const AT_ONCE: [u32; 6] = [1, 5, 10, 20, 40, 80];
@@ -76,15 +74,18 @@ fn table() -> String {
         let path = root().join(format!("benches/results/rehearsals/{name}.json"));
         serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
     };
-    let mut text = format!(
-        "Machine: {} (shared; callers and gateway on the same cores). Command: `cargo bench --bench conversations`. \
-         Milliseconds on the wire, from the packet with the caller's last speech to the first with the agent's.\n\n",
-        machine()
+    let mut text = String::from(
+        "Command: `cargo bench --bench conversations`; of each part, the machine that it ran on last (shared cores, with callers \
+         and gateway on the same ones). Milliseconds on the wire, from the packet with the caller's last speech to the first \
+         with the agent's.\n\n",
     );
     for name in SCENARIOS {
         if let Some(result) = read(name) {
             let _ = writeln!(text, "{}", summary(name, &result));
         }
+    }
+    if let Some(machine) = read("load-1").map(|r| machine(&r)) {
+        let _ = writeln!(text, "**load**, on {machine}:\n");
     }
     text += "| conversations at once | turns | p50 | p95 | p99 | max | p50 and p95 of the answer itself | failed turns | refused |\n|---|---|---|---|---|---|---|---|---|\n";
     for n in AT_ONCE {
@@ -108,6 +109,10 @@ fn table() -> String {
     text
 }
 
+fn machine(result: &Value) -> String {
+    result["machine"].as_str().unwrap_or("an unnamed machine").to_owned()
+}
+
 fn summary(name: &str, result: &Value) -> String {
     let s = &result["summary"];
     let share = |key: &str| format!("{} of {}", s[key]["count"], s[key]["of"]);
@@ -115,8 +120,13 @@ fn summary(name: &str, result: &Value) -> String {
         let t = &s[key];
         format!("p50 {}, p95 {}, max {} ({})", t["p50"], t["p95"], t["max"], t["count"])
     };
-    let mut text =
-        format!("**{name}**: {} calls, {} turns, {} failed\n\n", s["answered_calls"], s["turns"], s["failed_turns"]);
+    let mut text = format!(
+        "**{name}**, on {}: {} calls, {} turns, {} failed\n\n",
+        machine(result),
+        s["answered_calls"],
+        s["turns"],
+        s["failed_turns"]
+    );
     let mut row = |what: &str, value: String| text += &format!("- {what}: {value}\n");
     let timed = |key: &str| s[key]["count"].as_u64().unwrap_or(0) > 0;
     let counted = |key: &str| s[key]["of"].as_u64().unwrap_or(0) > 0;
